@@ -1,0 +1,63 @@
+//! Work has a price. A flat schedule: bytes, signatures and messages, each close to its measured cost, so that
+//! a sender can compute the gas of a transaction with a pencil.
+
+use crate::error::Coded;
+
+/// Every transaction, before anything else.
+pub const BASE: u64 = 20_000;
+/// Per byte of the transaction.
+pub const BYTE: u64 = 10;
+/// Token transfer.
+pub const SEND: u64 = 15_000;
+/// Topic creation.
+pub const CREATE_TOPIC: u64 = 60_000;
+/// Registration, stake and funding.
+pub const TOPIC_WRITE: u64 = 30_000;
+/// An inference or a truth.
+pub const SUBMIT: u64 = 20_000;
+/// Each predicted loss in a forecast.
+pub const FORECAST_ELEMENT: u64 = 1_000;
+
+/// Gas of one transaction.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    limit: u64,
+    used: u64,
+}
+
+/// The limit was reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("out of gas in location: {at}; gasWanted: {limit}, gasUsed: {used}: out of gas")]
+pub struct OutOfGas {
+    at: &'static str,
+    limit: u64,
+    used: u64,
+}
+
+impl Coded for OutOfGas {
+    const CODESPACE: &'static str = "sdk";
+    fn code(&self) -> u32 {
+        11
+    }
+}
+
+impl Meter {
+    /// A meter that allows `limit` units.
+    pub fn new(limit: u64) -> Self {
+        Self { limit, used: 0 }
+    }
+
+    /// Takes `units` for the work named `at`.
+    pub fn charge(&mut self, units: u64, at: &'static str) -> Result<(), OutOfGas> {
+        self.used = self.used.saturating_add(units);
+        if self.used > self.limit {
+            return Err(OutOfGas { at, limit: self.limit, used: self.used });
+        }
+        Ok(())
+    }
+
+    /// Units taken so far, also beyond the limit.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+}

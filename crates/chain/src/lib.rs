@@ -1,0 +1,337 @@
+//! The deterministic state machine: genesis, check, execute, commit, query as plain functions over an overlay.
+//! No clock, no I/O, no randomness, no threads: the same blocks give the same roots on every machine.
+
+mod accounts;
+mod auth;
+mod bank;
+mod block;
+mod ctx;
+mod error;
+mod event;
+mod gas;
+mod genesis;
+mod invariants;
+mod mint;
+mod params;
+mod query;
+pub mod topics;
+mod tx;
+mod validators;
+mod verified;
+
+use std::sync::Arc;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use dodona_proto::tx::TxHash;
+use dodona_store::{Hash, Item, Overlay, Prepared, RecordChange, Store, StoreError};
+use sha2::{Digest, Sha256};
+
+pub use bank::parse_amount;
+pub use block::InvalidTx;
+pub use error::{Coded, Failure, Refusal};
+pub use event::Event;
+pub use gas::{BASE, BYTE, CREATE_TOPIC, FORECAST_ELEMENT, SEND, SUBMIT, TOPIC_WRITE};
+pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisValidator};
+pub use invariants::Violation;
+pub use params::Params;
+pub use query::QueryError;
+pub use tx::{Parsed, Receipt, TxError};
+pub use validators::Validator;
+
+use ctx::State;
+use tx::{Place, Verdict};
+use verified::Verified;
+
+/// What the chain remembers of itself between blocks.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Tip {
+    /// Bound into every signature.
+    pub chain_id: String,
+    /// Height of the block that wrote this; 0 is genesis.
+    pub height: u64,
+    /// Its time, unix milliseconds.
+    pub time_ms: u64,
+    /// Transactions executed since genesis.
+    pub txs: u64,
+}
+
+const TIP: Item<Tip> = Item::new(*b"00");
+
+/// Whether signatures are checked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Signatures {
+    /// Always; the only choice for a node.
+    Check,
+    /// Never: for replays of transactions the same process has just made (backtests).
+    Trust,
+}
+
+/// The application: one store, one chain. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct App {
+    store: Store,
+    verified: Arc<Verified>,
+    chain_id: Arc<str>,
+}
+
+/// Why the application cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Disk or state are broken.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The genesis document is wrong.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The store belongs to another chain.
+    #[error(
+        "this home holds chain `{found}`, not `{wanted}`: choose another home, or the genesis it was made with"
+    )]
+    OtherChain {
+        /// Chain in the store.
+        found: String,
+        /// Chain asked for.
+        wanted: String,
+    },
+    /// The store is not empty but holds no chain.
+    #[error("the store holds data but no chain: choose another home")]
+    NoTip,
+    /// A formula or a rule was broken inside the end-of-block work, which must not happen.
+    #[error("broken invariant: {0}")]
+    Broken(String),
+}
+
+impl From<Failure> for AppError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Halt(error) => Self::Store(error),
+            // The block's own work has nobody to refuse: a refusal there is a broken promise.
+            Failure::Refused(refusal) => Self::Broken(refusal.to_string()),
+        }
+    }
+}
+
+/// What a block asks to be executed.
+#[derive(Clone, Debug)]
+pub struct BlockInput<'a> {
+    /// One above the last committed height.
+    pub height: u64,
+    /// Unix milliseconds, above the last block's.
+    pub time_ms: u64,
+    /// Transactions in order.
+    pub txs: &'a [Vec<u8>],
+}
+
+/// A block executed but not committed.
+#[derive(Debug)]
+pub struct Executed {
+    /// Its height.
+    pub height: u64,
+    /// State root after it.
+    pub root: Hash,
+    /// Hash over what became of each transaction.
+    pub receipts_hash: Hash,
+    /// One per transaction.
+    pub receipts: Vec<Receipt>,
+    /// Events of the block itself.
+    pub events: Vec<Event>,
+    /// Who decides the next block.
+    pub validators: Vec<Validator>,
+    prepared: Prepared,
+}
+
+/// Pending transactions seen by the mempool, on top of the committed state.
+pub struct Checker {
+    state: State,
+    params: Params,
+    height: u64,
+}
+
+/// A transaction the mempool may take.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// SHA-256 of the bytes.
+    pub hash: TxHash,
+    /// Who sent it.
+    pub signer: dodona_proto::Address,
+    /// Its place among the sender's transactions.
+    pub sequence: u64,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Fee, uallo.
+    pub fee: u128,
+}
+
+impl App {
+    /// Opens a chain; an empty store is given its genesis state.
+    pub fn open(store: Store, genesis: &Genesis, signatures: Signatures) -> Result<Self, AppError> {
+        let verified = Arc::new(Verified::new(signatures == Signatures::Trust));
+        if store.version().is_none() {
+            let mut state = Overlay::new(store.snapshot()?);
+            genesis.write(&mut state)?;
+            let chain_id = genesis.chain_id.clone();
+            TIP.put(&mut state, &Tip { chain_id, height: 0, time_ms: genesis.time_ms, txs: 0 });
+            let prepared = store.prepare(state.into_batch()?);
+            store.commit(0, prepared, Vec::new())?;
+        }
+        let found = TIP.get(&store.snapshot()?)?.ok_or(AppError::NoTip)?.chain_id;
+        if found != genesis.chain_id {
+            return Err(AppError::OtherChain { found, wanted: genesis.chain_id.clone() });
+        }
+        Ok(Self { store, verified, chain_id: found.into() })
+    }
+
+    /// Last committed height, time and counters.
+    pub fn tip(&self) -> Result<Tip, AppError> {
+        TIP.get(&self.store.snapshot()?)?.ok_or(AppError::NoTip)
+    }
+
+    /// Root of the last committed state.
+    pub fn root(&self) -> Hash {
+        self.store.root()
+    }
+
+    /// The store, for proofs and records.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The chain's name.
+    pub fn chain_id(&self) -> &str {
+        &self.chain_id
+    }
+
+    /// Who decides the next block.
+    pub fn validators(&self) -> Result<Vec<Validator>, AppError> {
+        Ok(validators::get(&self.store.snapshot()?)?)
+    }
+
+    /// Parameters in force.
+    pub fn params(&self) -> Result<Params, AppError> {
+        Ok(params::get(&self.store.snapshot()?)?)
+    }
+
+    /// A fresh view for admission to the mempool, on the last committed state.
+    pub fn checker(&self) -> Result<Checker, AppError> {
+        let state = Overlay::new(self.store.snapshot()?);
+        let tip = TIP.get(&state)?.ok_or(AppError::NoTip)?;
+        let params = params::get(&state)?;
+        Ok(Checker { state, params, height: tip.height + 1 })
+    }
+
+    /// Would this transaction do what it asks for in the next block, after the ones checked before it? Messages
+    /// are tried too: what cannot count is refused here, before its sender pays.
+    pub fn check(&self, checker: &mut Checker, bytes: &[u8]) -> Result<Checked, Failure> {
+        let parsed = tx::parse(bytes, &checker.params)?;
+        let place = Place {
+            chain_id: &self.chain_id,
+            params: &checker.params,
+            verified: &self.verified,
+            height: checker.height,
+        };
+        let before = checker.state.savepoint();
+        let failed = match tx::execute(&parsed, &mut checker.state, &place) {
+            Err(halt) => Some(halt),
+            Ok(Verdict::Inadmissible(refusal)) => Some(Failure::Refused(refusal)),
+            Ok(Verdict::Executed(r)) if r.code != 0 => {
+                let codespace = intern(&r.codespace);
+                Some(Failure::Refused(Refusal { codespace, code: r.code, log: r.log }))
+            }
+            Ok(Verdict::Executed(_)) => None,
+        };
+        if let Some(failure) = failed {
+            checker.state.rollback(before);
+            return Err(failure);
+        }
+        checker.state.release(before);
+        let Parsed { hash, signer, sequence, gas_limit, fee, .. } = parsed;
+        Ok(Checked { hash, signer, sequence, gas_limit, fee })
+    }
+
+    /// Executes a block proposed by somebody. The inner error says why the block is invalid.
+    pub fn execute(&self, input: &BlockInput) -> Result<Result<Executed, InvalidTx>, AppError> {
+        Ok(self.run(input, false)?.map(|(executed, _)| executed))
+    }
+
+    /// Executes the transactions that can be executed, in order, and says which those were (ascending indices).
+    pub fn propose(&self, input: &BlockInput) -> Result<(Executed, Vec<usize>), AppError> {
+        self.run(input, true)?.map_err(|invalid| AppError::Broken(invalid.to_string()))
+    }
+
+    #[allow(clippy::type_complexity)] // private, and both layers of the result mean different things
+    fn run(
+        &self,
+        input: &BlockInput,
+        skip: bool,
+    ) -> Result<Result<(Executed, Vec<usize>), InvalidTx>, AppError> {
+        let mut state = Overlay::new(self.store.snapshot()?);
+        let tip = TIP.get(&state)?.ok_or(AppError::NoTip)?;
+        if input.height != tip.height + 1 || input.time_ms <= tip.time_ms {
+            let cause = format!("height {} or time does not follow block {}", input.height, tip.height);
+            return Ok(Err(InvalidTx { index: 0, cause }));
+        }
+        let params = params::get(&state)?;
+        block::begin(&mut state, &params)?;
+        let place = Place {
+            chain_id: &self.chain_id,
+            params: &params,
+            verified: &self.verified,
+            height: input.height,
+        };
+        let parsed = input.txs.iter().map(|bytes| tx::parse(bytes, &params).map_err(|e| e.to_string()));
+        let numbered = match block::transactions(&mut state, &place, parsed, skip)? {
+            Ok(receipts) => receipts,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
+        let (included, receipts): (Vec<usize>, Vec<Receipt>) = numbered.into_iter().unzip();
+        let (events, validators) = block::end(&mut state, &params, input.height)?;
+        let txs = tip.txs + receipts.len() as u64;
+        let chain_id = tip.chain_id;
+        TIP.put(&mut state, &Tip { chain_id, height: input.height, time_ms: input.time_ms, txs });
+        let prepared = self.store.prepare(state.into_batch()?);
+        let executed = Executed {
+            height: input.height,
+            root: prepared.root(),
+            receipts_hash: receipts_hash(&receipts),
+            receipts,
+            events,
+            validators,
+            prepared,
+        };
+        Ok(Ok((executed, included)))
+    }
+
+    /// Makes an executed block permanent, together with records of the caller: all or nothing.
+    pub fn commit(&self, executed: Executed, records: Vec<RecordChange>) -> Result<Hash, AppError> {
+        Ok(self.store.commit(executed.height, executed.prepared, records)?)
+    }
+
+    /// Answers a query of `dodona_proto::path` from the last committed state.
+    pub fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        query::answer(self, path, request)
+    }
+
+    /// Checks every promise the state makes. Slow: for tests and diagnosis.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        invariants::check(&self.store.snapshot()?)
+    }
+}
+
+/// Commits to results without events and texts, which are for people.
+fn receipts_hash(receipts: &[Receipt]) -> Hash {
+    let mut hash = Sha256::new();
+    for r in receipts {
+        hash.update(r.hash);
+        // The code means nothing without its codespace; one byte of length keeps the fields apart.
+        hash.update([r.codespace.len() as u8]);
+        hash.update(&r.codespace);
+        hash.update(r.code.to_be_bytes());
+        hash.update(r.gas_used.to_be_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// Codespaces are a closed set; a receipt read back from text finds its constant again.
+fn intern(codespace: &str) -> &'static str {
+    if codespace == topics::CODESPACE { topics::CODESPACE } else { "sdk" }
+}

@@ -1,0 +1,118 @@
+//! One dispatch table from (path, request bytes) to answer bytes. Every door of the node asks through it.
+
+use dodona_proto::{
+    Address, chain as wire, path,
+    topics::{
+        QueryEpochRequest, QueryEpochsRequest, QueryLeaderboardRequest, QueryTopicRequest,
+        QueryTopicsRequest, QueryWindowsRequest,
+    },
+};
+use dodona_store::StoreError;
+use prost::Message;
+
+use crate::{App, AppError, auth, bank, mint, params, topics};
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// No query of this name.
+    #[error("unknown query `{0}`")]
+    Unknown(String),
+    /// The request does not decode, or an argument is not what it should be.
+    #[error("bad request: {0}")]
+    Bad(String),
+    /// What was asked for does not exist.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// Our own fault.
+    #[error("state cannot be read: {0}")]
+    Internal(String),
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<AppError> for QueryError {
+    fn from(error: AppError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+pub(crate) fn answer(app: &App, name: &str, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+    fn of<M: Message + Default>(bytes: &[u8]) -> Result<M, QueryError> {
+        M::decode(bytes).map_err(|e| QueryError::Bad(e.to_string()))
+    }
+    let read = app.store.snapshot()?;
+    let no_topic = |id: u64| QueryError::NotFound(format!("topic {id}"));
+    Ok(match name {
+        path::STATUS => status(app)?.encode_to_vec(),
+        path::ACCOUNT => {
+            let q: wire::QueryAccountRequest = of(request)?;
+            let address: Address = q.address.parse().map_err(|e| QueryError::Bad(format!("address: {e}")))?;
+            let account = auth::account(&read, address)?;
+            wire::QueryAccountResponse {
+                address: q.address,
+                exists: account.is_some(),
+                account_number: account.map_or(0, |a| a.number),
+                sequence: account.map_or(0, |a| a.sequence),
+                balance: bank::balance(&read, address)?.to_string(),
+            }
+            .encode_to_vec()
+        }
+        path::TOPIC => {
+            let q: QueryTopicRequest = of(request)?;
+            topics::query::topic(&read, q.topic_id)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::TOPICS => {
+            let q: QueryTopicsRequest = of(request)?;
+            topics::query::topics(&read, q.after_id, q.limit)?.encode_to_vec()
+        }
+        path::WINDOWS => {
+            let q: QueryWindowsRequest = of(request)?;
+            let height = app.tip()?.height;
+            topics::query::windows(&read, q.topic_id, height)?
+                .ok_or_else(|| no_topic(q.topic_id))?
+                .encode_to_vec()
+        }
+        path::EPOCH => {
+            let q: QueryEpochRequest = of(request)?;
+            topics::query::epoch(&read, q.topic_id, q.nonce)?
+                .ok_or_else(|| QueryError::NotFound(format!("epoch {} of topic {}", q.nonce, q.topic_id)))?
+                .encode_to_vec()
+        }
+        path::EPOCHS => {
+            let q: QueryEpochsRequest = of(request)?;
+            topics::query::epochs(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::LEADERBOARD => {
+            let q: QueryLeaderboardRequest = of(request)?;
+            topics::query::leaderboard(&read, q.topic_id)?
+                .ok_or_else(|| no_topic(q.topic_id))?
+                .encode_to_vec()
+        }
+        other => return Err(QueryError::Unknown(bank::printable(other))),
+    })
+}
+
+/// The chain's part of a status; block id and mempool are the node's to add.
+fn status(app: &App) -> Result<wire::QueryStatusResponse, QueryError> {
+    let read = app.store.snapshot()?;
+    let tip = app.tip()?;
+    Ok(wire::QueryStatusResponse {
+        chain_id: tip.chain_id,
+        height: tip.height,
+        block_id: Vec::new(),
+        app_hash: app.root().to_vec(),
+        time_ms: tip.time_ms,
+        txs: tip.txs,
+        supply: bank::supply(&read)?.to_string(),
+        minted: mint::minted(&read)?.to_string(),
+        mempool_txs: 0,
+        version: env!("CARGO_PKG_VERSION").into(),
+        accounts: auth::count(&read)?,
+        min_gas_price: params::get(&read)?.min_gas_price.to_string(),
+    })
+}

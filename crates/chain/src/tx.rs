@@ -1,0 +1,341 @@
+//! One transaction's path: decode → sizes → signature → sequence → fee → messages → receipt.
+//! Everything before the messages either refuses the transaction outright (nothing is charged, it does not belong
+//! into a block) or charges it; from there a refusal undoes the messages but keeps fee and sequence.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use dodona_proto::{
+    Address, DENOM,
+    cosmos::{
+        bank::v1beta1::MsgSend,
+        crypto::secp256k1::PubKey,
+        tx::{
+            signing::v1beta1::SignMode,
+            v1beta1::{AuthInfo, TxBody, TxRaw, mode_info::Sum},
+        },
+    },
+    sign::{self, SignError},
+    topics::{MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth, MsgSubmitPayload},
+    tx::{TxHash, hash, sign_bytes},
+    url,
+};
+use prost::Message;
+use prost_types::Any;
+
+use crate::{
+    accounts, auth,
+    bank::{self, parse_amount, printable},
+    ctx::{Ctx, State},
+    error::{Coded, Failure, Refusal},
+    event::Event,
+    gas,
+    params::Params,
+    topics,
+    verified::Verified,
+};
+
+/// Why a transaction is no transaction, or not one for now. Numbers and wording follow what clients of the
+/// Cosmos family parse.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)] // each variant says its meaning in its message
+pub enum TxError {
+    #[error("tx parse error: {0}")]
+    Decode(&'static str),
+    #[error(
+        "signature verification failed; please verify account number ({number}) and chain-id ({chain}): {cause}: unauthorized"
+    )]
+    Signature { number: u64, chain: String, cause: SignError },
+    #[error("{0}: unauthorized")]
+    Unauthorized(&'static str),
+    #[error("unknown message type `{0}`: unknown request")]
+    Unknown(String),
+    #[error(
+        "account {0} does not exist: unknown address; it comes into being when it first receives {DENOM}"
+    )]
+    UnknownAccount(Address),
+    #[error("memo is longer than 256 bytes: memo too large")]
+    Memo,
+    #[error("insufficient fees; got: {got}{DENOM} required: {required}{DENOM}: insufficient fee")]
+    Fee { got: u128, required: u128 },
+    #[error("{0} messages, allowed are 1 to {1}: invalid request")]
+    Messages(usize, u32),
+    #[error("tx has {0} bytes, at most {1} are allowed: tx too large")]
+    TooLarge(usize, u32),
+    #[error("account sequence mismatch, expected {expected}, got {got}: incorrect account sequence")]
+    Sequence { expected: u64, got: u64 },
+    #[error("block height {height} is after timeout height {timeout}: tx timeout height")]
+    Timeout { height: u64, timeout: u64 },
+}
+
+impl Coded for TxError {
+    const CODESPACE: &'static str = "sdk";
+    fn code(&self) -> u32 {
+        match self {
+            Self::Decode(_) => 2,
+            Self::Signature { .. } | Self::Unauthorized(_) => 4,
+            Self::Unknown(_) => 6,
+            Self::UnknownAccount(_) => 9,
+            Self::Memo => 12,
+            Self::Fee { .. } => 13,
+            Self::Messages(..) => 18,
+            Self::TooLarge(..) => 21,
+            Self::Timeout { .. } => 30,
+            Self::Sequence { .. } => 32,
+        }
+    }
+}
+
+/// What became of a transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Receipt {
+    /// SHA-256 of the transaction's bytes.
+    pub hash: TxHash,
+    /// Empty when done.
+    pub codespace: String,
+    /// 0 when done.
+    pub code: u32,
+    /// Why not.
+    pub log: String,
+    /// Gas limit of the sender.
+    pub gas_wanted: u64,
+    /// Gas of the work.
+    pub gas_used: u64,
+    /// What it caused.
+    pub events: Vec<Event>,
+}
+
+/// A transaction taken apart: everything known without any state.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// SHA-256 of the bytes.
+    pub hash: TxHash,
+    /// The one signer.
+    pub signer: Address,
+    /// What the signer claims to have sent before.
+    pub sequence: u64,
+    /// Fee offered, uallo.
+    pub fee: u128,
+    /// Work allowed.
+    pub gas_limit: u64,
+    raw: TxRaw,
+    key: Vec<u8>,
+    timeout_height: u64,
+    messages: Vec<Msg>,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Msg {
+    Send(MsgSend),
+    CreateTopic(MsgCreateTopic),
+    Register(MsgRegister),
+    AddStake(MsgAddStake),
+    FundTopic(MsgFundTopic),
+    Submit(MsgSubmitPayload),
+    ReportTruth(MsgReportTruth),
+}
+
+impl Msg {
+    /// The one list of messages the chain understands.
+    fn decode(any: &Any) -> Result<Self, TxError> {
+        fn of<M: Message + Default>(bytes: &[u8]) -> Result<M, TxError> {
+            M::decode(bytes).map_err(|_| TxError::Decode("message bytes do not fit their type"))
+        }
+        let bytes = any.value.as_slice();
+        Ok(match any.type_url.as_str() {
+            url::SEND => Self::Send(of(bytes)?),
+            url::CREATE_TOPIC => Self::CreateTopic(of(bytes)?),
+            url::REGISTER => Self::Register(of(bytes)?),
+            url::ADD_STAKE => Self::AddStake(of(bytes)?),
+            url::FUND_TOPIC => Self::FundTopic(of(bytes)?),
+            url::SUBMIT => Self::Submit(of(bytes)?),
+            url::REPORT_TRUTH => Self::ReportTruth(of(bytes)?),
+            other => return Err(TxError::Unknown(printable(other))),
+        })
+    }
+
+    fn signer(&self) -> &str {
+        match self {
+            Self::Send(m) => &m.from_address,
+            Self::CreateTopic(m) => &m.creator,
+            Self::Register(m) => &m.sender,
+            Self::AddStake(m) => &m.sender,
+            Self::FundTopic(m) => &m.sender,
+            Self::Submit(m) => &m.sender,
+            Self::ReportTruth(m) => &m.sender,
+        }
+    }
+
+    fn handle(&self, ctx: &mut Ctx, from: Address) -> Result<(), Failure> {
+        match self {
+            Self::Send(m) => bank::send(ctx, from, m),
+            Self::CreateTopic(m) => topics::handle::create_topic(ctx, from, m),
+            Self::Register(m) => topics::handle::register(ctx, from, m),
+            Self::AddStake(m) => topics::handle::add_stake(ctx, from, m),
+            Self::FundTopic(m) => topics::handle::fund_topic(ctx, from, m),
+            Self::Submit(m) => topics::handle::submit_payload(ctx, from, m),
+            Self::ReportTruth(m) => topics::handle::report_truth(ctx, from, m),
+        }
+    }
+}
+
+/// Takes a transaction apart and refuses whatever can be refused without state.
+pub fn parse(bytes: &[u8], params: &Params) -> Result<Parsed, TxError> {
+    if bytes.len() > params.max_tx_bytes as usize {
+        return Err(TxError::TooLarge(bytes.len(), params.max_tx_bytes));
+    }
+    let raw = TxRaw::decode(bytes).map_err(|_| TxError::Decode("not a TxRaw"))?;
+    // The envelope itself is not signed: another spelling of it would be the same transaction with another hash.
+    if raw.encode_to_vec() != bytes {
+        return Err(TxError::Decode("the TxRaw has unknown fields or is not encoded in the shortest way"));
+    }
+    let body = TxBody::decode(raw.body_bytes.as_slice()).map_err(|_| TxError::Decode("not a TxBody"))?;
+    let auth =
+        AuthInfo::decode(raw.auth_info_bytes.as_slice()).map_err(|_| TxError::Decode("not an AuthInfo"))?;
+    if body.memo.len() > 256 {
+        return Err(TxError::Memo);
+    }
+    if body.messages.is_empty() || body.messages.len() > params.max_messages as usize {
+        return Err(TxError::Messages(body.messages.len(), params.max_messages));
+    }
+    if !body.extension_options.is_empty() {
+        return Err(TxError::Decode("critical extension options are not understood"));
+    }
+    let ([info], [_]) = (auth.signer_infos.as_slice(), raw.signatures.as_slice()) else {
+        return Err(TxError::Unauthorized("exactly one signer and one signature are supported"));
+    };
+    match info.mode_info.as_ref().and_then(|m| m.sum.as_ref()) {
+        Some(Sum::Single(single)) if single.mode == i32::from(SignMode::Direct) => {}
+        _ => return Err(TxError::Unauthorized("only SIGN_MODE_DIRECT of a single key is supported")),
+    }
+    let any = info.public_key.as_ref().ok_or(TxError::Unauthorized("public key is missing"))?;
+    if any.type_url != url::SECP256K1 {
+        return Err(TxError::Unauthorized("only secp256k1 account keys are supported"));
+    }
+    let key = PubKey::decode(any.value.as_slice()).map_err(|_| TxError::Decode("not a PubKey"))?.key;
+    let compressed: &[u8; 33] =
+        key.as_slice().try_into().map_err(|_| TxError::Unauthorized("public key needs 33 bytes"))?;
+    let signer = Address::of_key(compressed);
+    let messages = body.messages.iter().map(Msg::decode).collect::<Result<Vec<_>, _>>()?;
+    let signer_text = signer.to_string();
+    if messages.iter().any(|m| m.signer() != signer_text) {
+        return Err(TxError::Unauthorized(
+            "the sender of every message must be the signer of the transaction",
+        ));
+    }
+    let fee = auth.fee.ok_or(TxError::Decode("fee is missing"))?;
+    if !fee.payer.is_empty() && fee.payer != signer_text || !fee.granter.is_empty() {
+        return Err(TxError::Unauthorized("fees are paid by the signer: leave payer and granter empty"));
+    }
+    let offered = match fee.amount.as_slice() {
+        [] => 0,
+        [coin] if coin.denom == DENOM => {
+            parse_amount(&coin.amount).ok_or(TxError::Decode("fee is no amount"))?
+        }
+        _ => return Err(TxError::Decode("the fee is at most one coin of uallo")),
+    };
+    Ok(Parsed {
+        hash: hash(bytes),
+        signer,
+        sequence: info.sequence,
+        fee: offered,
+        gas_limit: fee.gas_limit,
+        raw,
+        key,
+        timeout_height: body.timeout_height,
+        messages,
+        bytes: bytes.len(),
+    })
+}
+
+impl Parsed {
+    /// Everything a transaction must satisfy to belong into a block. On success fee and sequence are taken.
+    fn admit(&self, ctx: &mut Ctx, chain_id: &str, verified: &Verified) -> Result<(), Failure> {
+        let account = auth::account(ctx.state, self.signer)?.ok_or(TxError::UnknownAccount(self.signer))?;
+        if self.timeout_height != 0 && ctx.height > self.timeout_height {
+            return Err(TxError::Timeout { height: ctx.height, timeout: self.timeout_height }.into());
+        }
+        if self.sequence != account.sequence {
+            return Err(TxError::Sequence { expected: account.sequence, got: self.sequence }.into());
+        }
+        let required = u128::from(self.gas_limit) * u128::from(ctx.params.min_gas_price);
+        if self.fee < required {
+            return Err(TxError::Fee { got: self.fee, required }.into());
+        }
+        ctx.gas.charge(gas::BASE + gas::BYTE * self.bytes as u64, "transaction size")?;
+        let has = bank::balance(ctx.state, self.signer)?;
+        if has < self.fee {
+            return Err(bank::BankError::Insufficient { has, needs: self.fee }.into());
+        }
+        // The signature comes last: checking it costs more than all the rest.
+        if !verified.contains(self.hash, account.number) {
+            let raw = &self.raw;
+            let doc = sign_bytes(&raw.body_bytes, &raw.auth_info_bytes, chain_id, account.number);
+            sign::verify(&self.key, &doc, &raw.signatures[0]).map_err(|cause| TxError::Signature {
+                number: account.number,
+                chain: chain_id.to_string(),
+                cause,
+            })?;
+            verified.insert(self.hash, account.number);
+        }
+        // Nothing below can fail.
+        bank::transfer(ctx.state, self.signer, accounts::fee_collector(), self.fee)?;
+        auth::advance(ctx.state, self.signer, account);
+        Ok(())
+    }
+
+    fn run(&self, ctx: &mut Ctx) -> Result<(), Failure> {
+        self.messages.iter().try_for_each(|message| message.handle(ctx, self.signer))
+    }
+}
+
+/// Where a transaction is executed.
+pub(crate) struct Place<'a> {
+    pub chain_id: &'a str,
+    pub params: &'a Params,
+    pub verified: &'a Verified,
+    pub height: u64,
+}
+
+/// How far a transaction came.
+pub(crate) enum Verdict {
+    /// It cannot be in a block at all; the state is as before.
+    Inadmissible(Refusal),
+    /// It was charged; the receipt says whether it also did what it asked for.
+    Executed(Receipt),
+}
+
+/// Executes one transaction on the state of its block.
+pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Result<Verdict, Failure> {
+    let whole = state.savepoint();
+    let mut ctx = Ctx::new(state, place.params, place.height, parsed.gas_limit);
+    if let Err(failure) = parsed.admit(&mut ctx, place.chain_id, place.verified) {
+        state.rollback(whole);
+        return match failure {
+            Failure::Refused(refusal) => Ok(Verdict::Inadmissible(refusal)),
+            halt => Err(halt),
+        };
+    }
+    let messages = ctx.state.savepoint();
+    let outcome = parsed.run(&mut ctx);
+    let gas_used = ctx.gas.used();
+    let (events, refusal) = match outcome {
+        Ok(()) => {
+            let events = ctx.into_events();
+            state.release(messages);
+            (events, None)
+        }
+        Err(Failure::Refused(refusal)) => {
+            state.rollback(messages);
+            (Vec::new(), Some(refusal))
+        }
+        Err(halt) => {
+            state.rollback(whole);
+            return Err(halt);
+        }
+    };
+    state.release(whole);
+    let (codespace, code, log) =
+        refusal.map_or_else(Default::default, |r| (r.codespace.to_string(), r.code, r.log));
+    let gas_wanted = parsed.gas_limit;
+    Ok(Verdict::Executed(Receipt { hash: parsed.hash, codespace, code, log, gas_wanted, gas_used, events }))
+}

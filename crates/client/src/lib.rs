@@ -1,0 +1,133 @@
+//! The Rust SDK: typed questions to a node, and a wallet that signs and sends. How bytes reach the node is a
+//! [`Transport`]; the one in memory lives with the node, a network one comes with the compatible doors.
+
+mod wallet;
+
+use dodona_proto::{
+    chain::{QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse},
+    path,
+    topics::{
+        QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
+        QueryLeaderboardRequest, QueryLeaderboardResponse, QueryTopicRequest, QueryTopicResponse,
+        QueryWindowsRequest, QueryWindowsResponse,
+    },
+    tx::TxHash,
+};
+use prost::Message;
+
+pub use wallet::Wallet;
+
+/// The way to a node.
+pub trait Transport {
+    /// Asks one of `dodona_proto::path`.
+    fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, ClientError>;
+
+    /// Hands a signed transaction in. Accepted means: waiting for a block.
+    fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError>;
+}
+
+impl<T: Transport + ?Sized> Transport for &T {
+    fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, ClientError> {
+        (**self).query(path, request)
+    }
+
+    fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError> {
+        (**self).broadcast(tx)
+    }
+}
+
+/// Why the node did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The chain refused a transaction; code and text are the chain's.
+    #[error("{log} ({codespace} {code})")]
+    Refused {
+        /// Module.
+        codespace: String,
+        /// Stable number in the module.
+        code: u32,
+        /// Cause and fix.
+        log: String,
+    },
+    /// What was asked for does not exist.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The node did not answer, or not what was asked.
+    #[error("node: {0}")]
+    Node(String),
+}
+
+impl ClientError {
+    /// Whether the chain expected another sequence number.
+    pub fn is_sequence_mismatch(&self) -> bool {
+        matches!(self, Self::Refused { codespace, code: 32, .. } if codespace == "sdk")
+    }
+
+    /// Whether the participant had already had its say in this epoch.
+    pub fn is_already_submitted(&self) -> bool {
+        matches!(self, Self::Refused { codespace, code: 78, .. } if codespace == "emissions")
+    }
+}
+
+/// Typed questions over a transport.
+#[derive(Clone, Debug)]
+pub struct Client<T> {
+    transport: T,
+}
+
+impl<T: Transport> Client<T> {
+    /// A client over this transport.
+    pub fn new(transport: T) -> Self {
+        Self { transport }
+    }
+
+    /// The transport below.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Chain id, height, root, supply.
+    pub fn status(&self) -> Result<QueryStatusResponse, ClientError> {
+        self.ask(path::STATUS, &QueryStatusRequest {})
+    }
+
+    /// Number, sequence and balance.
+    pub fn account(&self, address: String) -> Result<QueryAccountResponse, ClientError> {
+        self.ask(path::ACCOUNT, &QueryAccountRequest { address })
+    }
+
+    /// A topic.
+    pub fn topic(&self, topic_id: u64) -> Result<QueryTopicResponse, ClientError> {
+        self.ask(path::TOPIC, &QueryTopicRequest { topic_id })
+    }
+
+    /// Epochs of a topic that still accept something.
+    pub fn windows(&self, topic_id: u64) -> Result<QueryWindowsResponse, ClientError> {
+        self.ask(path::WINDOWS, &QueryWindowsRequest { topic_id })
+    }
+
+    /// One epoch; nonce 0 is the newest that has an inference.
+    pub fn epoch(&self, topic_id: u64, nonce: u64) -> Result<QueryEpochResponse, ClientError> {
+        self.ask(path::EPOCH, &QueryEpochRequest { topic_id, nonce })
+    }
+
+    /// Epochs from a consecutive number on, oldest first, at most `limit` (0: as many as a page holds).
+    pub fn epochs(
+        &self,
+        topic_id: u64,
+        from_epoch: u64,
+        limit: u32,
+    ) -> Result<QueryEpochsResponse, ClientError> {
+        self.ask(path::EPOCHS, &QueryEpochsRequest { topic_id, from_epoch, limit })
+    }
+
+    /// Everybody who was ever heard in a topic.
+    pub fn leaderboard(&self, topic_id: u64) -> Result<QueryLeaderboardResponse, ClientError> {
+        self.ask(path::LEADERBOARD, &QueryLeaderboardRequest { topic_id })
+    }
+
+    fn ask<A: Message + Default>(&self, path: &str, request: &impl Message) -> Result<A, ClientError> {
+        let bytes = self.transport.query(path, &request.encode_to_vec())?;
+        A::decode(bytes.as_slice()).map_err(|e| ClientError::Node(format!("answer does not decode: {e}")))
+    }
+}

@@ -1,0 +1,486 @@
+//! The engine: Malachite with our types, driven by one application behind a trait object.
+//! Everything generic is instantiated in this module and nowhere else, so that the crates above
+//! pay nothing for it; a change of engine ends at the signatures of this file.
+
+mod gate;
+mod host;
+mod hub;
+mod streams;
+mod wal;
+mod wire;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use app_channel::app::config::{ConsensusConfig, NodeConfig, ValuePayload, ValueSyncConfig};
+use app_channel::app::types::{Keypair, PeerId};
+use app_channel::{ConsensusContext, EngineBuilder, RequestContext, SyncContext, WalContext};
+use arc_malachitebft_app_channel as app_channel;
+use arc_malachitebft_engine as malachite;
+use ed25519_dalek::SigningKey;
+use malachite::node::NodeRef;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::block::{Block, BlockError, Evidence};
+use crate::certificate::{Certificate, CertificateError};
+use crate::signing::{Domain, KeySigner};
+use crate::types::{Address, BlockId, Ctx, Height, ValidatorSet, sha256};
+
+pub use gate::Gate;
+pub use hub::Hub;
+
+/// Log targets of the libraries below the engine begin like this. They speak at every message;
+/// a node that does not debug consensus turns them off.
+pub const NOISY_LOG_TARGETS: [&str; 3] = ["arc_malachitebft", "ractor", "libp2p"];
+
+/// The application cannot go on: its disk is full, its state contradicts itself. The engine stops,
+/// and the process should end and be started again.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct Fatal(pub Box<dyn std::error::Error + Send + Sync + 'static>);
+
+impl Fatal {
+    /// Wraps whatever went wrong.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Self {
+        Fatal(cause.into())
+    }
+}
+
+/// A block that is known for a height and a round but not decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// Round in which it was proposed.
+    pub round: u32,
+    /// Its name.
+    pub id: BlockId,
+    /// Proposer of that round, which need not be the author of the block.
+    pub proposer: Address,
+    /// The encoded block.
+    pub bytes: Vec<u8>,
+}
+
+/// A committed block: the bytes given to [`Application::commit`], and [`Certificate::encode`] of its
+/// certificate.
+pub type Decided = (Vec<u8>, Vec<u8>);
+
+/// The state machine and its storage, as the engine sees them.
+///
+/// All calls come from one thread, one at a time, and may block. After `commit` of height h
+/// returns, `last_height`, `validators` and everything else speak of the state after h.
+pub trait Application: Send + 'static {
+    /// Name of the chain; part of every signature. Constant.
+    fn chain_id(&self) -> String;
+
+    /// The last committed height; 0 after genesis.
+    fn last_height(&self) -> Height;
+
+    /// The oldest height that [`Application::decided`] still has.
+    fn min_height(&self) -> Height {
+        Height(1)
+    }
+
+    /// The set that decides `last_height` + 1.
+    fn validators(&self) -> ValidatorSet;
+
+    /// Builds the next block with `proposer` as its author. It has been executed, its header is
+    /// complete, and the outcome is kept under its id until `commit`.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn propose(&mut self, height: Height, round: u32, proposer: Address) -> Result<Block, Fatal>;
+
+    /// Full check and execution of a block by anybody, including its time against our clock. The
+    /// outcome is kept under its id until `commit`. The engine has already checked the limits, chain,
+    /// height, body root, validators hash, and that the author had the right to propose; parent,
+    /// time, and all that follows from execution are left.
+    ///
+    /// `Ok(false)`: the block is invalid, for a reason every honest node finds too.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn validate(&mut self, block: &Block) -> Result<bool, Fatal>;
+
+    /// Stores block, certificate and state in one durable write. Called once per height, in order;
+    /// the block has been proposed or validated in this life of the process.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn commit(&mut self, id: BlockId, block: &[u8], certificate: &Certificate) -> Result<(), Fatal>;
+
+    /// Late precommits have come in: replaces the certificate of a committed height by a longer one.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn finalize(&mut self, certificate: &Certificate) -> Result<(), Fatal> {
+        let _ = certificate;
+        Ok(())
+    }
+
+    /// The engine has caught validators at misbehaviour. It forgets them at once, so they belong
+    /// on disk, and into a later block. The signatures were checked against the set of their height.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn misbehaviour(&mut self, evidence: Vec<Evidence>) -> Result<(), Fatal> {
+        let _ = evidence;
+        Ok(())
+    }
+
+    /// Keeps a valid block, durably before returning: a vote for it follows. (Under
+    /// [`Log::Volatile`] it need not outlive the process.)
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn put_undecided(&mut self, height: Height, block: &Undecided) -> Result<(), Fatal>;
+
+    /// All blocks kept for a height. Those of committed heights may be gone.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn undecided(&self, height: Height) -> Result<Vec<Undecided>, Fatal>;
+
+    /// A committed block and its certificate, for peers that catch up.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn decided(&self, height: Height) -> Result<Option<Decided>, Fatal>;
+}
+
+/// When heights start.
+#[derive(Clone, Debug)]
+pub enum Pace {
+    /// As soon as the height before is done.
+    Fast,
+    /// At this distance from one another, as far as the network allows.
+    Target(Duration),
+    /// When the gate allows it. For tests, the demo, and nodes with a compressed clock.
+    OnDemand(Gate),
+}
+
+/// How messages reach the other validators.
+#[derive(Clone, Debug)]
+pub enum Network {
+    /// There are none: a single validator, and no socket.
+    Solo,
+    /// Engines of one process meet at a hub.
+    Hub(Hub),
+}
+
+/// What is written down before a vote leaves the node, so that a restart does not vote otherwise.
+#[derive(Clone, Debug)]
+pub enum Log {
+    /// A file in this folder, flushed to the disk before every message.
+    Durable(PathBuf),
+    /// Nothing. Sound only for [`Network::Solo`], where no vote leaves the node before its block is
+    /// committed: after a crash an undecided height simply starts afresh. Refused elsewhere.
+    Volatile,
+}
+
+/// How long a round waits, and how much longer each further round waits.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a proposal, before voting nil.
+    pub propose: Duration,
+    /// After two thirds of prevotes without a majority.
+    pub prevote: Duration,
+    /// After two thirds of precommits without a majority.
+    pub precommit: Duration,
+    /// Added to each of the above per round.
+    pub delta: Duration,
+    /// Before votes are sent again.
+    pub rebroadcast: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            propose: Duration::from_millis(1500),
+            prevote: Duration::from_millis(500),
+            precommit: Duration::from_millis(500),
+            delta: Duration::from_millis(500),
+            rebroadcast: Duration::from_millis(2500),
+        }
+    }
+}
+
+/// Settings of one node.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// Name of the node in metrics and in the logs of its peers.
+    pub moniker: String,
+    /// Signs votes and proposals. A node whose key is in no validator set follows without voting.
+    pub validator_key: SigningKey,
+    /// What a restart remembers.
+    pub log: Log,
+    /// The way to the others.
+    pub network: Network,
+    /// When heights start.
+    pub pace: Pace,
+    /// Patience of a round.
+    pub timeouts: Timeouts,
+    /// How often peers tell each other their height; decides how soon a late node notices.
+    pub status_interval: Duration,
+}
+
+impl EngineConfig {
+    /// A single validator with a durable log, as fast as it can.
+    pub fn solo(validator_key: SigningKey, log_dir: PathBuf) -> Self {
+        Self {
+            moniker: "solo".to_owned(),
+            validator_key,
+            log: Log::Durable(log_dir),
+            network: Network::Solo,
+            pace: Pace::Fast,
+            timeouts: Timeouts::default(),
+            status_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why the engine did not start, or stopped.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The engine could not be built.
+    #[error("the engine does not start: {0}")]
+    Start(eyre::Report),
+    /// A volatile log where others see our votes.
+    #[error("without a durable log only a solo validator is safe")]
+    VolatileLog,
+    /// The thread of the application could not be started.
+    #[error("no thread for the application")]
+    Thread(#[source] std::io::Error),
+    /// The application gave up.
+    #[error("the application failed: {0}")]
+    Application(#[from] Fatal),
+    /// The thread of the application panicked.
+    #[error("the application panicked")]
+    Panic,
+    /// The application proposed a block that nobody would accept.
+    #[error("the application proposed a block that is not for this chain, height and proposer")]
+    ForeignProposal,
+    /// The application proposed a block beyond the limits.
+    #[error("the application proposed an impossible block: {0}")]
+    Proposal(#[source] BlockError),
+    /// A decision about a block we never saw; it must have been lost from storage.
+    #[error("height {0} decided on {1}, which is not in storage")]
+    UnknownBlock(Height, BlockId),
+    /// A decision about a block we hold for invalid: two thirds of the power disagree with us.
+    #[error(
+        "height {0} decided on {1}, which is invalid here: this node runs other code or has another state"
+    )]
+    InvalidDecision(Height, BlockId),
+    /// A decision for a height other than the next one.
+    #[error("height {0} decided, but {1} is committed")]
+    HeightGap(Height, Height),
+    /// After a commit the application still stands at another height.
+    #[error("committed height {0}, but the application stands at {1}")]
+    NotCommitted(Height, Height),
+    /// A stored certificate does not decode.
+    #[error("the stored certificate of height {0} is damaged: {1}")]
+    StoredCertificate(Height, #[source] CertificateError),
+    /// The engine went away: one of its actors failed, or it stopped on purpose for safety.
+    #[error("the engine stopped; its log has the reason")]
+    Stopped,
+    /// The file of the log is still in use by the engine we have just stopped.
+    #[error("the log file is still locked")]
+    LogLocked,
+}
+
+/// A running engine. Dropping it stops it too, without waiting.
+#[derive(Debug)]
+pub struct Engine {
+    node: NodeRef,
+    node_task: JoinHandle<()>,
+    /// None once its word has been heard.
+    host: Option<oneshot::Receiver<Result<(), EngineError>>>,
+    log_file: Option<PathBuf>,
+    leave: (Hub, PeerId),
+}
+
+impl Engine {
+    /// Resolves when the engine or the application stops by itself, with the reason. A process
+    /// that gets here should end, and leave the restart to its supervisor.
+    pub async fn wait(&mut self) -> EngineError {
+        // The host ends after the engine in every case (its channel closes), and knows more.
+        self.host_ended().await.err().unwrap_or(EngineError::Stopped)
+    }
+
+    async fn host_ended(&mut self) -> Result<(), EngineError> {
+        let Some(host) = &mut self.host else { return Ok(()) };
+        let ended = host.await;
+        self.host = None;
+        ended.unwrap_or(Err(EngineError::Panic))
+    }
+
+    /// Cuts this node off from the others at its hub, or lets it back.
+    pub fn set_cut(&self, cut: bool) {
+        self.leave.0.set_cut(self.leave.1, cut);
+    }
+
+    /// Stops all actors, waits for the application to be dropped, and for the log file to be free.
+    ///
+    /// # Errors
+    /// What had stopped the engine before, if it had failed by itself; [`EngineError::LogLocked`]
+    /// when the log is not released within ten seconds.
+    pub async fn stop(mut self) -> Result<(), EngineError> {
+        self.node.stop(None);
+        // A panic of the supervisor is as good as its end.
+        let _ = (&mut self.node_task).await;
+        self.leave.0.leave(self.leave.1);
+        let ended = match self.host_ended().await {
+            // Its channel closed because we have just closed it.
+            Err(EngineError::Stopped) => Ok(()),
+            other => other,
+        };
+        if let Some(path) = self.log_file.take() {
+            released(path).await?;
+        }
+        ended
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.node.stop(None);
+        self.leave.0.leave(self.leave.1);
+    }
+}
+
+/// The log is written by a thread of its own, which ends on its own time: wait for its lock.
+async fn released(path: PathBuf) -> Result<(), EngineError> {
+    for _ in 0..1000 {
+        let free = match File::open(&path) {
+            Ok(file) => file.try_lock().is_ok(),
+            Err(_) => true,
+        };
+        if free {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Err(EngineError::LogLocked)
+}
+
+/// What the engine's builder wants to know, besides the contexts.
+struct Settings {
+    moniker: String,
+    consensus: ConsensusConfig,
+    sync: ValueSyncConfig,
+}
+
+impl NodeConfig for Settings {
+    fn moniker(&self) -> &str {
+        &self.moniker
+    }
+
+    fn consensus(&self) -> &ConsensusConfig {
+        &self.consensus
+    }
+
+    fn consensus_mut(&mut self) -> &mut ConsensusConfig {
+        &mut self.consensus
+    }
+
+    fn value_sync(&self) -> &ValueSyncConfig {
+        &self.sync
+    }
+
+    fn value_sync_mut(&mut self) -> &mut ValueSyncConfig {
+        &mut self.sync
+    }
+}
+
+/// Starts the engine; must be called within a tokio runtime with time enabled. The application
+/// moves to a thread of its own.
+///
+/// # Errors
+/// When the log cannot be opened (another process may hold it) or an actor does not start.
+pub async fn start(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, EngineError> {
+    if matches!(cfg.log, Log::Volatile) && !matches!(cfg.network, Network::Solo) {
+        return Err(EngineError::VolatileLog);
+    }
+    let domain = Domain::new(&app.chain_id());
+    let signer = KeySigner { key: cfg.validator_key.clone(), domain: domain.clone() };
+    let address = Address::of(&signer.public_key());
+
+    let mut settings = Settings {
+        moniker: cfg.moniker.clone(),
+        consensus: ConsensusConfig::default(),
+        sync: ValueSyncConfig::default(),
+    };
+    settings.consensus.value_payload = ValuePayload::ProposalAndParts;
+    settings.sync.status_update_interval = cfg.status_interval;
+    let hub = match &cfg.network {
+        Network::Solo => {
+            settings.sync.enabled = false;
+            Hub::new()
+        }
+        Network::Hub(hub) => hub.clone(),
+    };
+
+    // The network key is another key: it only names the peer.
+    let seed = sha256(&[b"network key", &cfg.validator_key.to_bytes()]);
+    let keypair = Keypair::ed25519_from_bytes(seed).expect("any 32 bytes are an Ed25519 seed");
+    let peer = keypair.public().to_peer_id();
+    let peer = PeerId::from_bytes(&peer.to_bytes()).expect("a peer id reads back");
+
+    let (net, tx_net) = hub.join(peer).await.map_err(|e| EngineError::Start(e.into()))?;
+    let consensus = ConsensusContext::new_validator(address, Box::new(domain), Box::new(signer.clone()));
+    let builder = EngineBuilder::new(Ctx, settings)
+        .with_custom_network(net.clone(), tx_net)
+        .with_default_sync(SyncContext::new(wire::Wire))
+        .with_default_consensus(consensus)
+        .with_default_request(RequestContext::new(16));
+    let (built, log_file) = match &cfg.log {
+        Log::Durable(dir) => {
+            let path = log_path(dir);
+            let wal = WalContext::new(path.clone(), wire::Wire);
+            (builder.with_default_wal(wal).build().await, Some(path))
+        }
+        Log::Volatile => {
+            let wal = wal::Volatile::spawn().await.map_err(|e| EngineError::Start(e.into()))?;
+            (builder.with_custom_wal(wal).build().await, None)
+        }
+    };
+    let (channels, handle) = match built {
+        Ok(built) => built,
+        Err(e) => {
+            net.stop(None);
+            hub.leave(peer);
+            return Err(EngineError::Start(e));
+        }
+    };
+
+    let engine_node = handle.actor.clone();
+    let (done, host_done) = oneshot::channel();
+    let engine = Engine {
+        node: handle.actor,
+        node_task: handle.handle,
+        host: Some(host_done),
+        log_file,
+        leave: (hub, peer),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("application".to_owned())
+        .spawn(move || {
+            let mut host = host::Host::new(app, signer, cfg.pace, cfg.timeouts, runtime);
+            let result = host.run(channels);
+            // The application goes before anybody hears that it has gone.
+            drop(host);
+            if let Err(reason) = &result {
+                tracing::error!(target: "dodona::consensus", %reason, "consensus stops");
+            }
+            engine_node.stop(None);
+            let _ = done.send(result);
+        })
+        .map_err(EngineError::Thread)?;
+    Ok(engine)
+}
+
+fn log_path(dir: &Path) -> PathBuf {
+    dir.join("consensus.wal")
+}

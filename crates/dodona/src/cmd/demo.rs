@@ -1,0 +1,368 @@
+//! `dodona demo`: a real chain with one validator, real models on a real series, every step a transaction.
+//!
+//! Each block is made in two steps: everybody looks at the committed state and hands in what they have to say; then
+//! the gate opens for one height. So the same arguments give the same blocks, however fast they are made. The replay
+//! opens the gate at once, the live part once a second.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    io::IsTerminal,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use dodona_client::Client;
+use dodona_consensus::SigningKey;
+use dodona_node::{Clock, Gate, Height, Home, Limits, Node, NodeConfig, NodeHandle};
+use dodona_participant::{role::Timeline, series::Series};
+use dodona_proto::topics::{Loss, QueryEpochResponse};
+use dodona_sim::{
+    report::{Earning, Tally},
+    world::{self, Cast, Setup, TOPIC},
+};
+use sha2::{Digest, Sha256};
+
+use super::screen::{Screen, View};
+use crate::{
+    cli::{DemoArgs, Output},
+    cmd::{backtest::progress_bar, load_series},
+    output::{Summary, verdict},
+};
+
+/// Epochs the running line looks back on.
+pub const WINDOW: usize = 200;
+/// Block time of the compressed clock.
+const STEP_MS: u64 = 1_000;
+/// Pace of the live part.
+const LIVE: Duration = Duration::from_secs(1);
+/// Epochs of a headless run when no number is given.
+const HEADLESS_EPOCHS: u64 = 1_000;
+
+pub fn run(args: DemoArgs) -> Result<()> {
+    let series = load_series(&args.series)?;
+    let horizon = args.horizon as usize;
+    let available = world::timeline(&series, horizon).epochs(series.points.len());
+    if available == 0 {
+        bail!("{} rows are too few for a horizon of {horizon}", series.points.len());
+    }
+    let temporary;
+    let dir = match &args.home {
+        Some(dir) => dir.as_path(),
+        None => {
+            let mut made = tempfile::Builder::new().prefix("dodona-demo-").tempdir()?;
+            made.disable_cleanup(args.keep);
+            temporary = made;
+            temporary.path()
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(Demo::play(&args, series, dir))
+}
+
+struct Demo<'a> {
+    args: &'a DemoArgs,
+    series: Series,
+    timeline: Timeline,
+    setup: Setup,
+    cast: Cast,
+    client: Client<NodeHandle>,
+    gate: Gate,
+    tally: Tally,
+    recent: VecDeque<QueryEpochResponse>,
+    /// First epoch not tallied yet.
+    next: u64,
+    height: u64,
+}
+
+/// How a stretch of epochs ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum End {
+    Reached,
+    Interrupted,
+}
+
+impl<'a> Demo<'a> {
+    async fn play(args: &'a DemoArgs, series: Series, dir: &Path) -> Result<()> {
+        let started = Instant::now();
+        let horizon = args.horizon as usize;
+        let setup = Setup { rule: args.rule.into(), loss: Loss::Squared, horizon, seed: args.seed };
+        let timeline = world::timeline(&series, horizon);
+        let cast = Cast::built_in(&series, &setup);
+        let key = SigningKey::from_bytes(&seed_bytes(args.seed));
+        let mut genesis = world::genesis(args.seed, key.verifying_key().to_bytes(), &cast.names());
+        // The summary looks at every epoch of the run.
+        genesis.params.epoch_retention = u32::try_from(series.points.len()).unwrap_or(u32::MAX);
+        let home = Home::open(dir, genesis, key)?;
+        same_demo(dir, &identity(args, &series))?;
+
+        let rest = dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), args.rest_port))?;
+        let gate = Gate::new();
+        let mut node = Node::start(NodeConfig {
+            home,
+            clock: Clock::Steps(STEP_MS),
+            pace: dodona_node::Pace::OnDemand(gate.clone()),
+            mempool: Limits::default(),
+            rest: Some(rest),
+        })
+        .await?;
+        let handle = node.handle().clone();
+        let client = Client::new(handle.clone());
+        let height = handle.head().height;
+        let mut demo = Demo {
+            args,
+            series,
+            timeline,
+            setup,
+            cast,
+            client,
+            gate,
+            tally: Tally::default(),
+            recent: VecDeque::new(),
+            next: 0,
+            height,
+        };
+        demo.greet(&node, height);
+        let outcome = tokio::select! {
+            outcome = demo.run(&handle) => outcome,
+            reason = node.failed() => Err(reason.into()),
+        };
+        let summary = demo.summary(&handle, started.elapsed());
+        node.stop().await?;
+        outcome?;
+        summary?.print(args.output == Output::Json);
+        if args.keep {
+            eprintln!("the chain is kept in {}", dir.display());
+        }
+        Ok(())
+    }
+
+    fn greet(&self, node: &Node, height: u64) {
+        let rest = node.rest_address().map_or(String::new(), |a| format!("http://{a}"));
+        eprintln!(
+            "dodona demo: {} models, {} forecasters and {} reputers on `{}` ({} rows)",
+            self.cast.workers.len(),
+            self.cast.forecasters.len(),
+            self.cast.reputers.len(),
+            self.series.name,
+            self.series.points.len(),
+        );
+        let busy = node.rest_address().is_some_and(|a| a.port() != self.args.rest_port);
+        let note = if busy { format!(" (port {} is taken)", self.args.rest_port) } else { String::new() };
+        eprintln!("REST {rest}/topics/1/inference{note}");
+        if height > 0 {
+            eprintln!("continuing at block {height}");
+        }
+    }
+
+    async fn run(&mut self, node: &NodeHandle) -> Result<()> {
+        let available = self.timeline.epochs(self.series.points.len());
+        let wanted = match (self.args.epochs, self.args.headless) {
+            (Some(epochs), _) => epochs,
+            (None, true) => HEADLESS_EPOCHS,
+            (None, false) => available,
+        };
+        let total = wanted.min(available);
+        if self.args.epochs.is_some_and(|e| e > available) {
+            eprintln!("the series answers {available} epochs only");
+        }
+        self.learn()?;
+        let replayed = if self.args.headless { total } else { self.args.replay.min(total) };
+        if self.replay(node, replayed).await? == End::Interrupted || self.args.headless {
+            return Ok(());
+        }
+        if std::io::stdout().is_terminal() {
+            self.live_screen(node, total).await
+        } else {
+            self.live_lines(node, total).await
+        }
+    }
+
+    /// Makes blocks as fast as the chain can until so many epochs are scored.
+    async fn replay(&mut self, node: &NodeHandle, epochs: u64) -> Result<End> {
+        let bar = progress_bar("epochs");
+        bar.set_length(epochs);
+        let interrupt = tokio::signal::ctrl_c();
+        tokio::pin!(interrupt);
+        while self.next < epochs {
+            tokio::select! {
+                biased;
+                _ = &mut interrupt => {
+                    bar.finish_and_clear();
+                    return Ok(End::Interrupted);
+                }
+                made = self.block(node) => made?,
+            }
+            bar.set_position(self.next);
+        }
+        bar.finish_and_clear();
+        Ok(End::Reached)
+    }
+
+    /// One epoch a second, a line each: for pipes and logs.
+    async fn live_lines(&mut self, node: &NodeHandle, epochs: u64) -> Result<()> {
+        let mut tick = tokio::time::interval(LIVE);
+        while self.next < epochs {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+                _ = tick.tick() => {}
+            }
+            self.block(node).await?;
+            if let Some(e) = self.recent.back() {
+                println!(
+                    "epoch {} truth {} network {:.4} | {}",
+                    e.epoch,
+                    e.truth.unwrap_or_default(),
+                    e.combined,
+                    self.running_line()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// One epoch a second on a terminal screen, until somebody leaves it.
+    async fn live_screen(&mut self, node: &NodeHandle, epochs: u64) -> Result<()> {
+        let mut screen = Screen::open()?;
+        let mut tick = tokio::time::interval(LIVE);
+        let mut frame = tokio::time::interval(Duration::from_millis(50));
+        while self.next < epochs {
+            tokio::select! {
+                _ = tick.tick() => self.block(node).await?,
+                _ = frame.tick() => {
+                    if screen.left()? {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            }
+            let status = self.client.status()?;
+            let open = self.client.epoch(TOPIC, 0)?;
+            let members = self.client.leaderboard(TOPIC)?.rows;
+            screen.draw(&View {
+                series: &self.series.name,
+                unit: &self.series.unit,
+                rule: &format!("{:?}", self.args.rule).to_lowercase(),
+                status: &status,
+                epochs: &self.recent,
+                newest: &open,
+                members: &members,
+                line: &self.running_line(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// One block: everybody acts, then the height may start.
+    async fn block(&mut self, node: &NodeHandle) -> Result<()> {
+        match self.height {
+            0 => {
+                let spec = world::topic_spec(&self.setup, &self.series.name, &self.series.unit);
+                self.cast.create_topic(&self.client, spec)?;
+            }
+            1 => self.cast.register(&self.client)?,
+            2 => self.cast.stake_and_fund(&self.client)?,
+            _ => drop(self.cast.act(&self.client, &self.series)?),
+        }
+        let next = self.height + 1;
+        self.gate.open_until(Height(next));
+        node.reached(next).await;
+        self.height = next;
+        self.learn()
+    }
+
+    /// Takes in every epoch scored since the last time.
+    fn learn(&mut self) -> Result<()> {
+        if self.height < 3 {
+            return Ok(());
+        }
+        loop {
+            let page = self.client.epochs(TOPIC, self.next, 0)?.epochs;
+            let before = self.next;
+            for epoch in page {
+                if epoch.state != "scored" && epoch.state != "void" {
+                    break;
+                }
+                self.next = epoch.epoch + 1;
+                self.tally.add(&epoch);
+                if epoch.truth.is_some() {
+                    self.recent.push_back(epoch);
+                }
+                if self.recent.len() > WINDOW {
+                    self.recent.pop_front();
+                }
+            }
+            if self.next == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The one sentence that matters, about the last epochs, favourable or not.
+    fn running_line(&self) -> String {
+        let mut tally = Tally::default();
+        self.recent.iter().for_each(|e| tally.add(e));
+        format!("last {} epochs: {}", tally.epochs(), verdict(&tally.losses()).trim_end())
+    }
+
+    fn summary(&self, node: &NodeHandle, wall: Duration) -> Result<Summary> {
+        let status = self.client.status()?;
+        let rewards = match self.client.leaderboard(TOPIC) {
+            Ok(board) => board.rows.iter().map(Earning::from).collect(),
+            Err(_) => Vec::new(), // interrupted before there was a topic
+        };
+        let wall_seconds = wall.as_secs_f64();
+        let losses = self.tally.losses();
+        Ok(Summary {
+            series: self.series.name.clone(),
+            rule: format!("{:?}", self.args.rule).to_lowercase(),
+            loss: "squared".into(),
+            horizon: self.args.horizon,
+            seed: self.args.seed,
+            epochs_per_second: losses.epochs as f64 / wall_seconds,
+            losses,
+            rewards,
+            supply: status.supply,
+            state_root: hex::encode(node.app().root()),
+            blocks: status.height,
+            txs: status.txs,
+            wall_seconds,
+            signatures_checked: true,
+        })
+    }
+}
+
+fn seed_bytes(seed: u64) -> [u8; 32] {
+    Sha256::digest([b"dodona demo validator".as_slice(), &seed.to_be_bytes()].concat()).into()
+}
+
+/// What makes a demo this demo: a home can only be continued with the same.
+fn identity(args: &DemoArgs, series: &Series) -> String {
+    let mut hash = Sha256::new();
+    for point in &series.points {
+        hash.update(point.time.to_be_bytes());
+        hash.update(point.value.to_bits().to_be_bytes());
+    }
+    let (rule, seed, horizon) = (format!("{:?}", args.rule).to_lowercase(), args.seed, args.horizon);
+    let data = hex::encode(&hash.finalize()[..8]);
+    format!("series {} ({data}), rule {rule}, horizon {horizon}, seed {seed}\n", series.name)
+}
+
+fn same_demo(dir: &Path, wanted: &str) -> Result<()> {
+    let path = dir.join("demo.txt");
+    match fs::read_to_string(&path) {
+        Ok(found) if found == wanted => Ok(()),
+        Ok(found) => bail!(
+            "{} holds another demo: {}; these arguments mean: {}. Use the same arguments or an empty folder",
+            dir.display(),
+            found.trim_end(),
+            wanted.trim_end()
+        ),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            fs::write(&path, wanted).with_context(|| format!("cannot write {}", path.display()))
+        }
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+}

@@ -1,0 +1,24 @@
+//! One file per command.
+
+pub mod backtest;
+pub mod demo;
+mod screen;
+
+use std::{fs::File, path::Path};
+
+use anyhow::{Context, Result};
+use dodona_participant::{data, series::Series};
+
+/// A bundled series by name, or a file.
+fn load_series(name: &str) -> Result<Series> {
+    if let Some(series) = data::bundled(name) {
+        return Ok(series);
+    }
+    let path = Path::new(name);
+    let file = File::open(path).with_context(|| {
+        let known = data::NAMES.join(", ");
+        format!("cannot open `{name}`; name a CSV file or one of the bundled series: {known}")
+    })?;
+    let stem = path.file_stem().map_or_else(|| "series".into(), |s| s.to_string_lossy().into_owned());
+    Series::from_csv(stem, file).with_context(|| format!("cannot use {name}"))
+}

@@ -1,0 +1,28 @@
+//! The `dodona` program: parse, run, tell. Everything it does lives in the crates below.
+
+mod cli;
+mod cmd;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    // Silent unless asked: what a person should see is printed by the command itself.
+    let filter = EnvFilter::try_from_env("DODONA_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match cli.command {
+        cli::Command::Demo(args) => cmd::demo::run(args),
+        cli::Command::Backtest(args) => cmd::backtest::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Pure mathematics of Dodona's prediction topics: numbers, exact splits, synthesis rules, losses, scores, shares.
+//!
+//! # The promise
+//! A function here is a formula: plain slices in, plain values out. It keeps no state, reads no clock, does no
+//! I/O, starts no thread. Equal inputs give equal bits on every machine: real numbers are IEEE doubles under
+//! `+ - * /`, square root and comparison, everything else goes through one pinned library in [`real::func`], and
+//! every sum runs in the order of the input slice. Callers pass members sorted by address, so that order is theirs.
+//! Nothing panics on any input; what cannot be computed is a [`MathError`].
+//!
+//! # The map
+//! - [`real`]: [`Real`], a finite double with a total order and checked text; `func`, the only door to `libm`.
+//! - [`amount`]: token amounts as `u128`, exact proportional splits.
+//! - [`stats`]: mean, median, MAD, deviation, quantiles, moving averages, weighted median and percentiles.
+//! - [`topic`]: what happens in one epoch of a topic.
+//!   - `combine` the vocabulary shared by all rules, and the plain median and mean;
+//!   - `power` and `regret` the two synthesis rules, `forecast` what a forecaster's losses imply for both;
+//!   - `interval` the published error bar, `loss` the loss functions;
+//!   - `network_loss` and `truth` the two ways reputers bring truth;
+//!   - `score` and `share` from losses to reward fractions.
+//!
+//! The slow, obvious twins of every fast path live in `tests/reference`; the laws in `tests/laws.rs`.
+#![forbid(unsafe_code)]
+
+pub mod amount;
+pub mod error;
+pub mod real;
+pub mod stats;
+pub mod topic;
+
+pub use error::MathError;
+pub use real::Real;

@@ -1,0 +1,146 @@
+//! What one can ask and tell a running node from within its process. Every door goes through here.
+
+use dodona_chain::{App, Failure, QueryError, Receipt, Refusal};
+use dodona_client::{ClientError, Transport};
+use dodona_consensus::{Block, Certificate};
+use dodona_proto::{
+    chain::{self as wire, QueryBlockResponse, QueryStatusResponse, TxReceipt},
+    path,
+    tx::TxHash,
+};
+use dodona_store::StoreError;
+use prost::Message;
+use tokio::sync::watch;
+
+use crate::{
+    Head, Mempool,
+    records::{self, BLOCKS, CERTIFICATES, height_key},
+};
+
+/// A handle on a running node. Clones speak to the same node.
+#[derive(Clone)]
+pub struct NodeHandle {
+    app: App,
+    mempool: Mempool,
+    heads: watch::Receiver<Head>,
+}
+
+impl NodeHandle {
+    pub(crate) fn new(app: App, mempool: Mempool, heads: watch::Receiver<Head>) -> Self {
+        Self { app, mempool, heads }
+    }
+
+    /// The chain below, read-only in spirit: for roots and invariants.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Last committed block.
+    pub fn head(&self) -> Head {
+        self.heads.borrow().clone()
+    }
+
+    /// Resolves once this height is committed; never, if the node stops before.
+    pub async fn reached(&self, height: u64) {
+        let mut heads = self.heads.clone();
+        if heads.wait_for(|head| head.height >= height).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Hands a transaction to the mempool.
+    pub fn broadcast(&self, tx: &[u8]) -> Result<TxHash, Refusal> {
+        self.mempool.add(tx).map_err(|failure| match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Halt(error) => {
+                Refusal { codespace: "node", code: 1, log: format!("state cannot be read: {error}") }
+            }
+        })
+    }
+
+    /// Answers one of `dodona_proto::path`.
+    pub fn query(&self, name: &str, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        let answer = self.app.query(name, request)?;
+        if name != path::STATUS {
+            return Ok(answer);
+        }
+        // The chain does not know its block ids and what waits for it.
+        let mut status = QueryStatusResponse::decode(answer.as_slice())
+            .map_err(|e| QueryError::Internal(e.to_string()))?;
+        status.block_id = self.head().block_id.to_vec();
+        status.mempool_txs = self.mempool.len() as u64;
+        Ok(status.encode_to_vec())
+    }
+
+    /// What became of a committed transaction.
+    pub fn tx(&self, hash: &TxHash) -> Result<Option<TxReceipt>, StoreError> {
+        let store = self.app.store();
+        let Some((height, index)) = records::find_tx(store, hash)? else { return Ok(None) };
+        let results = records::results(store, height)?;
+        let receipt = results.and_then(|r| r.receipts.into_iter().nth(index as usize));
+        Ok(receipt.map(|receipt| receipt_view(height, index, receipt)))
+    }
+
+    /// A committed block; height 0 is the newest.
+    pub fn block(&self, height: u64) -> Result<Option<QueryBlockResponse>, StoreError> {
+        let height = if height == 0 { self.head().height } else { height };
+        let store = self.app.store();
+        let (Some(block), Some(certificate), Some(results)) = (
+            store.record(BLOCKS, &height_key(height))?.and_then(|b| Block::decode(&b).ok()),
+            store.record(CERTIFICATES, &height_key(height))?.and_then(|c| Certificate::decode(&c).ok()),
+            records::results(store, height)?,
+        ) else {
+            return Ok(None);
+        };
+        let header = block.header;
+        Ok(Some(QueryBlockResponse {
+            chain_id: header.chain_id,
+            height,
+            block_id: results.block_id.to_vec(),
+            parent: header.parent.0.to_vec(),
+            app_hash: header.app_hash.to_vec(),
+            proposer: header.proposer.0.to_vec(),
+            time_ms: header.time_ms,
+            tx_hashes: results.receipts.iter().map(|r| r.hash.to_vec()).collect(),
+            signatures: certificate.signatures.len() as u32,
+            events: results.events.into_iter().map(event_view).collect(),
+        }))
+    }
+}
+
+impl Transport for NodeHandle {
+    fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, ClientError> {
+        self.query(path, request).map_err(|e| match e {
+            QueryError::NotFound(what) => ClientError::NotFound(what),
+            other => ClientError::Node(other.to_string()),
+        })
+    }
+
+    fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError> {
+        self.broadcast(tx).map_err(|r| ClientError::Refused {
+            codespace: r.codespace.to_string(),
+            code: r.code,
+            log: r.log,
+        })
+    }
+}
+
+fn receipt_view(height: u64, index: u32, receipt: Receipt) -> TxReceipt {
+    TxReceipt {
+        hash: receipt.hash.to_vec(),
+        height,
+        index,
+        codespace: receipt.codespace,
+        code: receipt.code,
+        log: receipt.log,
+        gas_wanted: receipt.gas_wanted,
+        gas_used: receipt.gas_used,
+        events: receipt.events.into_iter().map(event_view).collect(),
+    }
+}
+
+fn event_view(event: dodona_chain::Event) -> wire::Event {
+    let attributes =
+        event.attributes.into_iter().map(|(key, value)| wire::Attribute { key, value }).collect();
+    wire::Event { kind: event.kind, attributes }
+}

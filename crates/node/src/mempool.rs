@@ -1,0 +1,181 @@
+//! Transactions waiting for a block.
+//!
+//! ```text
+//! bytes ─► known? ─► limits ─► App::check on top of everything waiting ─► queue ─► proposer, in order of arrival
+//!                                         ▲                                 │
+//!                                         └── after every block: the rest is checked again on the new state
+//! ```
+//! Lanes and fee order come with many senders; one queue in order of arrival is fair and gives the same blocks for
+//! the same submissions.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use dodona_chain::{App, AppError, Checker, Failure, Refusal};
+use dodona_proto::{Address, tx::TxHash};
+
+/// Bounds of the pool.
+#[derive(Copy, Clone, Debug)]
+pub struct Limits {
+    /// Most transactions.
+    pub txs: usize,
+    /// Most bytes.
+    pub bytes: usize,
+    /// Most transactions of one sender.
+    pub per_sender: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { txs: 10_000, bytes: 32 << 20, per_sender: 64 }
+    }
+}
+
+/// The pool. Clones share it.
+#[derive(Clone)]
+pub struct Mempool {
+    app: App,
+    limits: Limits,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    checker: Checker,
+    /// Arrival number → transaction.
+    queue: BTreeMap<u64, Waiting>,
+    by_hash: BTreeMap<TxHash, u64>,
+    senders: BTreeMap<Address, usize>,
+    bytes: usize,
+    next: u64,
+}
+
+struct Waiting {
+    hash: TxHash,
+    sender: Address,
+    bytes: Vec<u8>,
+}
+
+impl Mempool {
+    /// An empty pool on the application's last committed state.
+    pub fn new(app: App, limits: Limits) -> Result<Self, AppError> {
+        let inner = Inner {
+            checker: app.checker()?,
+            queue: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            bytes: 0,
+            next: 0,
+        };
+        Ok(Self { app, limits, inner: Arc::new(Mutex::new(inner)) })
+    }
+
+    /// Takes a transaction in, or says why not. One that is already waiting is answered like the first time.
+    pub fn add(&self, bytes: &[u8]) -> Result<TxHash, Failure> {
+        let hash = dodona_proto::tx::hash(bytes);
+        let mut inner = self.lock();
+        if inner.by_hash.contains_key(&hash) {
+            return Ok(hash);
+        }
+        if inner.queue.len() >= self.limits.txs || inner.bytes + bytes.len() > self.limits.bytes {
+            let log = format!(
+                "mempool is full: {} transactions wait, {} bytes; try again after the next block",
+                inner.queue.len(),
+                inner.bytes
+            );
+            return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
+        }
+        let checked = self.app.check(&mut inner.checker, bytes)?;
+        // Only now the sender is known; its transaction is undone by the next recheck if it has too many.
+        let waiting = inner.senders.get(&checked.signer).copied().unwrap_or(0);
+        if waiting >= self.limits.per_sender {
+            self.recheck(&mut inner)?;
+            let log = format!("mempool is full: {waiting} transactions of this sender wait already");
+            return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
+        }
+        inner.push(Waiting { hash, sender: checked.signer, bytes: bytes.to_vec() });
+        Ok(hash)
+    }
+
+    /// The oldest transactions that fit into a block of so many bytes and transactions.
+    pub fn candidates(&self, max_bytes: usize, max_txs: usize) -> Vec<Vec<u8>> {
+        let mut room = max_bytes;
+        let mut out = Vec::new();
+        for waiting in self.lock().queue.values() {
+            if out.len() == max_txs || waiting.bytes.len() > room {
+                break;
+            }
+            room -= waiting.bytes.len();
+            out.push(waiting.bytes.clone());
+        }
+        out
+    }
+
+    /// After a block: its transactions are done; what is left must still be possible.
+    pub fn committed(&self, hashes: impl Iterator<Item = TxHash>) -> Result<(), Failure> {
+        let mut inner = self.lock();
+        for hash in hashes {
+            inner.remove(&hash);
+        }
+        self.recheck(&mut inner)
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn recheck(&self, inner: &mut Inner) -> Result<(), Failure> {
+        inner.checker = self.app.checker().map_err(|e| match e {
+            AppError::Store(e) => Failure::Halt(e),
+            other => Failure::Refused(Refusal { codespace: "sdk", code: 1, log: other.to_string() }),
+        })?;
+        let mut gone = Vec::new();
+        for waiting in inner.queue.values() {
+            match self.app.check(&mut inner.checker, &waiting.bytes) {
+                Ok(_) => {}
+                Err(Failure::Refused(refusal)) => {
+                    tracing::debug!(hash = hex::encode(waiting.hash), %refusal, "no longer possible");
+                    gone.push(waiting.hash);
+                }
+                Err(halt) => return Err(halt),
+            }
+        }
+        for hash in gone {
+            inner.remove(&hash);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while holding it; if something did, the queue is still a queue.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.bytes.len();
+        *self.senders.entry(waiting.sender).or_default() += 1;
+        self.by_hash.insert(waiting.hash, self.next);
+        self.queue.insert(self.next, waiting);
+        self.next += 1;
+    }
+
+    fn remove(&mut self, hash: &TxHash) {
+        let Some(waiting) = self.by_hash.remove(hash).and_then(|at| self.queue.remove(&at)) else { return };
+        self.bytes -= waiting.bytes.len();
+        if let Some(count) = self.senders.get_mut(&waiting.sender) {
+            *count -= 1;
+            if *count == 0 {
+                self.senders.remove(&waiting.sender);
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A small REST door in JSON: status, blocks, accounts, topics, epochs, leaderboard, transactions. Thin: parse,
+//! ask the handle, render. The compatible doors for wallets and SDKs come beside it.
+
+use std::net::{SocketAddr, TcpListener};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::Engine as _;
+use dodona_chain::{QueryError, Refusal};
+use dodona_proto::{
+    chain::{QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse},
+    path,
+    topics::{
+        QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
+        QueryLeaderboardRequest, QueryLeaderboardResponse, QueryTopicRequest, QueryTopicResponse,
+        QueryTopicsRequest, QueryTopicsResponse, QueryWindowsRequest, QueryWindowsResponse,
+    },
+};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::NodeHandle;
+
+/// Largest request body, bytes: a transaction in base64 with room around it.
+const MAX_BODY: usize = 512 << 10;
+
+/// Why the door does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// No socket.
+    #[error("cannot listen on {address}: {cause}; choose another port")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The socket exists but cannot be used.
+    #[error("the REST socket cannot be used: {0}")]
+    Socket(#[from] std::io::Error),
+}
+
+/// Binds `wanted`, or any free port of the same address if that one is taken; the answer says which.
+pub fn bind(wanted: SocketAddr) -> Result<TcpListener, RestError> {
+    TcpListener::bind(wanted)
+        .or_else(|_| TcpListener::bind(SocketAddr::new(wanted.ip(), 0)))
+        .map_err(|cause| RestError::Bind { address: wanted, cause })
+}
+
+/// Serves until the task is aborted.
+pub(crate) fn serve(
+    listener: TcpListener,
+    node: NodeHandle,
+) -> Result<(SocketAddr, JoinHandle<()>), RestError> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let task = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes(node)).await {
+            tracing::error!(%error, "REST door closed");
+        }
+    });
+    Ok((address, task))
+}
+
+fn routes(node: NodeHandle) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/status", get(status))
+        .route("/blocks/{height}", get(block))
+        .route("/accounts/{address}", get(account))
+        .route("/topics", get(topics))
+        .route("/topics/{id}", get(topic))
+        .route("/topics/{id}/windows", get(windows))
+        .route("/topics/{id}/inference", get(inference))
+        .route("/topics/{id}/epochs", get(epochs))
+        .route("/topics/{id}/epochs/{nonce}", get(epoch))
+        .route("/topics/{id}/leaderboard", get(leaderboard))
+        .route("/txs", axum::routing::post(broadcast))
+        .route("/txs/{hash}", get(tx))
+        .fallback(|| async { Problem::not_found("no such page; / lists them") })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(node)
+}
+
+/// An error as it is told: HTTP status, and JSON with a code and a text.
+struct Problem(StatusCode, serde_json::Value);
+
+impl Problem {
+    fn new(status: StatusCode, error: impl ToString) -> Self {
+        Self(status, json!({ "error": error.to_string() }))
+    }
+
+    fn not_found(error: impl ToString) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error)
+    }
+
+    fn bad(error: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.0, axum::Json(self.1)).into_response()
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let status = match &error {
+            QueryError::Unknown(_) | QueryError::NotFound(_) => StatusCode::NOT_FOUND,
+            QueryError::Bad(_) => StatusCode::BAD_REQUEST,
+            QueryError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let body = json!({
+            "error": refusal.log, "codespace": refusal.codespace, "code": refusal.code,
+        });
+        Self(StatusCode::UNPROCESSABLE_ENTITY, body)
+    }
+}
+
+type Answer = Result<Response, Problem>;
+type Node = State<NodeHandle>;
+
+/// Asks the one dispatch table and renders its answer.
+fn ask<A: Message + Default + Serialize>(node: &NodeHandle, name: &str, request: &impl Message) -> Answer {
+    let bytes = node.query(name, &request.encode_to_vec())?;
+    let answer =
+        A::decode(bytes.as_slice()).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+    Ok(axum::Json(answer).into_response())
+}
+
+/// Path pieces arrive as text, so that a bad one is answered in our own words.
+fn number(what: &str, text: &str) -> Result<u64, Problem> {
+    text.parse().map_err(|_| Problem::bad(format!("{what} `{text}` is not a whole number")))
+}
+
+async fn index() -> Response {
+    let pages = [
+        "/status",
+        "/blocks/{height|latest}",
+        "/accounts/{address}",
+        "/topics?after=0&limit=50",
+        "/topics/{id}",
+        "/topics/{id}/windows",
+        "/topics/{id}/inference",
+        "/topics/{id}/epochs?from=0&limit=50",
+        "/topics/{id}/epochs/{nonce}",
+        "/topics/{id}/leaderboard",
+        "/txs/{hash}",
+        "POST /txs  (transaction bytes, or JSON {\"tx_bytes\": base64})",
+    ];
+    axum::Json(json!({ "pages": pages })).into_response()
+}
+
+async fn status(State(node): Node) -> Answer {
+    ask::<QueryStatusResponse>(&node, path::STATUS, &QueryStatusRequest {})
+}
+
+async fn block(State(node): Node, Path(height): Path<String>) -> Answer {
+    let height = if height == "latest" { 0 } else { number("height", &height)? };
+    let found = node.block(height).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+    let block = found.ok_or_else(|| Problem::not_found(format!("no block {height}")))?;
+    Ok(axum::Json(block).into_response())
+}
+
+async fn account(State(node): Node, Path(address): Path<String>) -> Answer {
+    ask::<QueryAccountResponse>(&node, path::ACCOUNT, &QueryAccountRequest { address })
+}
+
+/// Paging in a URL; what is absent is the beginning and a full page.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct Page {
+    after: u64,
+    from: u64,
+    limit: u32,
+}
+
+async fn topics(State(node): Node, Query(page): Query<Page>) -> Answer {
+    let request = QueryTopicsRequest { after_id: page.after, limit: page.limit };
+    ask::<QueryTopicsResponse>(&node, path::TOPICS, &request)
+}
+
+async fn topic(State(node): Node, Path(id): Path<String>) -> Answer {
+    let topic_id = number("topic", &id)?;
+    ask::<QueryTopicResponse>(&node, path::TOPIC, &QueryTopicRequest { topic_id })
+}
+
+async fn windows(State(node): Node, Path(id): Path<String>) -> Answer {
+    let topic_id = number("topic", &id)?;
+    ask::<QueryWindowsResponse>(&node, path::WINDOWS, &QueryWindowsRequest { topic_id })
+}
+
+async fn inference(State(node): Node, Path(id): Path<String>) -> Answer {
+    let topic_id = number("topic", &id)?;
+    ask::<QueryEpochResponse>(&node, path::EPOCH, &QueryEpochRequest { topic_id, nonce: 0 })
+}
+
+async fn epoch(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {
+    let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
+    ask::<QueryEpochResponse>(&node, path::EPOCH, &QueryEpochRequest { topic_id, nonce })
+}
+
+async fn epochs(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
+    let topic_id = number("topic", &id)?;
+    let request = QueryEpochsRequest { topic_id, from_epoch: page.from, limit: page.limit };
+    ask::<QueryEpochsResponse>(&node, path::EPOCHS, &request)
+}
+
+async fn leaderboard(State(node): Node, Path(id): Path<String>) -> Answer {
+    let topic_id = number("topic", &id)?;
+    ask::<QueryLeaderboardResponse>(&node, path::LEADERBOARD, &QueryLeaderboardRequest { topic_id })
+}
+
+async fn tx(State(node): Node, Path(hash): Path<String>) -> Answer {
+    let bytes = hex::decode(&hash).ok().and_then(|b| b.try_into().ok());
+    let hash = bytes.ok_or_else(|| Problem::bad("a transaction hash has 64 hex digits"))?;
+    let found = node.tx(&hash).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+    let receipt = found.ok_or_else(|| Problem::not_found("no such transaction in a block yet"))?;
+    Ok(axum::Json(receipt).into_response())
+}
+
+#[derive(Deserialize)]
+struct Broadcast {
+    tx_bytes: String,
+}
+
+async fn broadcast(State(node): Node, headers: axum::http::HeaderMap, body: Bytes) -> Answer {
+    let json =
+        headers.get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
+    let bytes = if json {
+        let request: Broadcast = serde_json::from_slice(&body).map_err(Problem::bad)?;
+        base64::engine::general_purpose::STANDARD
+            .decode(&request.tx_bytes)
+            .map_err(|e| Problem::bad(format!("tx_bytes is not base64: {e}")))?
+    } else {
+        body.to_vec()
+    };
+    let hash = node.broadcast(&bytes)?;
+    Ok((StatusCode::ACCEPTED, axum::Json(json!({ "hash": hex::encode_upper(hash) }))).into_response())
+}

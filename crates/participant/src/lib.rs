@@ -1,0 +1,9 @@
+//! What people run beside the chain: models that predict, forecasters that say whom to trust, the series they learn
+//! from, and the roles that bring all of it to a topic through signed transactions and public queries. Models,
+//! forecasters and series touch no network and no clock: the same input gives the same output, to the last bit.
+
+pub mod data;
+pub mod forecaster;
+pub mod model;
+pub mod role;
+pub mod series;

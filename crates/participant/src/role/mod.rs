@@ -1,0 +1,162 @@
+//! Roles: who acts for a topic. Each acts only on what anybody can see (open windows, scored epochs, its own data)
+//! and only by signed transactions, once per epoch, in windows the chain has announced.
+
+mod forecaster;
+mod reputer;
+mod worker;
+
+use dodona_client::{Client, ClientError, Transport, Wallet};
+use dodona_proto::{
+    Address,
+    sign::AccountKey,
+    topics::{MsgAddStake, MsgFundTopic, MsgRegister, Role, Window},
+    tx::pack,
+    url,
+};
+
+pub use forecaster::ForecasterRole;
+pub use reputer::ReputerRole;
+pub use worker::WorkerRole;
+
+/// Gas limits that suffice for a role's messages, with room.
+pub mod gas {
+    /// Registration, stake, funding.
+    pub const WRITE: u64 = 100_000;
+    /// An inference or a truth.
+    pub const SUBMIT: u64 = 80_000;
+    /// A forecast about so many inferers.
+    pub const fn forecast(elements: usize) -> u64 {
+        100_000 + 3_000 * elements as u64
+    }
+}
+
+/// Where the series stands when an epoch asks its question: epoch k is asked when rows up to `first_row + k` are
+/// known, and its answer is the value `horizon` rows later.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Last row known at epoch 0.
+    pub first_row: usize,
+    /// Rows from the question to its answer, at least 1.
+    pub horizon: usize,
+}
+
+impl Timeline {
+    /// Last row known when an epoch asks.
+    pub fn known(&self, epoch: u64) -> usize {
+        self.first_row.saturating_add(usize::try_from(epoch).unwrap_or(usize::MAX))
+    }
+
+    /// The row an epoch asks for.
+    pub fn target(&self, epoch: u64) -> usize {
+        self.known(epoch).saturating_add(self.horizon)
+    }
+
+    /// How many epochs a series of so many rows can answer.
+    pub fn epochs(&self, rows: usize) -> u64 {
+        rows.saturating_sub(self.first_row + self.horizon) as u64
+    }
+}
+
+/// What every role has: a wallet, a topic, and the last epoch it has dealt with.
+#[derive(Debug)]
+pub struct Seat {
+    /// Signs and pays.
+    pub wallet: Wallet,
+    /// Where it acts.
+    pub topic: u64,
+    /// Shown on leaderboards.
+    pub name: String,
+    done: Option<u64>,
+}
+
+/// What came of one turn.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Transactions handed in.
+    pub submitted: u32,
+    /// Epochs there was nothing to say about.
+    pub skipped: u32,
+}
+
+impl Seat {
+    /// A seat at a topic.
+    pub fn new(key: AccountKey, topic: u64, name: &str) -> Self {
+        Self { wallet: Wallet::new(key), topic, name: name.to_string(), done: None }
+    }
+
+    /// The account.
+    pub fn address(&self) -> Address {
+        self.wallet.address()
+    }
+
+    /// Registers for a role; paid itself.
+    pub fn register<T: Transport>(&mut self, client: &Client<T>, role: Role) -> Result<(), ClientError> {
+        let sender = self.address().to_string();
+        let message = MsgRegister {
+            sender,
+            topic_id: self.topic,
+            role: role.into(),
+            owner: String::new(),
+            name: self.name.clone(),
+        };
+        self.wallet.send(client, vec![pack(url::REGISTER, &message)], gas::WRITE).map(drop)
+    }
+
+    /// Stakes on the topic.
+    pub fn stake<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<(), ClientError> {
+        let sender = self.address().to_string();
+        let message = MsgAddStake { sender, topic_id: self.topic, amount: amount.to_string() };
+        self.wallet.send(client, vec![pack(url::ADD_STAKE, &message)], gas::WRITE).map(drop)
+    }
+
+    /// Pays for the topic's answers.
+    pub fn fund<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<(), ClientError> {
+        let sender = self.address().to_string();
+        let message = MsgFundTopic { sender, topic_id: self.topic, amount: amount.to_string() };
+        self.wallet.send(client, vec![pack(url::FUND_TOPIC, &message)], gas::WRITE).map(drop)
+    }
+
+    /// Windows of epochs this seat has not dealt with yet, oldest first, that accept payloads in the next block.
+    fn open_for_workers<T: Transport>(&self, client: &Client<T>) -> Result<Vec<Window>, ClientError> {
+        self.windows(client, |w, next| w.state == "open" && (w.worker_first..=w.worker_last).contains(&next))
+    }
+
+    /// The same for truths.
+    fn open_for_truth<T: Transport>(&self, client: &Client<T>) -> Result<Vec<Window>, ClientError> {
+        self.windows(client, |w, next| (w.truth_first..=w.truth_last).contains(&next))
+    }
+
+    fn windows<T: Transport>(
+        &self,
+        client: &Client<T>,
+        accepts: impl Fn(&Window, u64) -> bool,
+    ) -> Result<Vec<Window>, ClientError> {
+        let answer = client.windows(self.topic)?;
+        let next = answer.height + 1;
+        let fresh = |w: &Window| self.done.is_none_or(|done| w.epoch > done);
+        Ok(answer.windows.into_iter().filter(|w| fresh(w) && accepts(w, next)).collect())
+    }
+
+    /// Sends one epoch's message. A node that has it already (after a restart, say) is not an error.
+    fn say<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        epoch: u64,
+        message: prost_types::Any,
+        gas: u64,
+        turn: &mut Turn,
+    ) -> Result<(), ClientError> {
+        match self.wallet.send(client, vec![message], gas) {
+            Ok(_) => turn.submitted += 1,
+            Err(error) if error.is_already_submitted() => {}
+            Err(error) => return Err(error),
+        }
+        self.done = Some(epoch);
+        Ok(())
+    }
+
+    fn skip(&mut self, epoch: u64, turn: &mut Turn) {
+        self.done = Some(epoch);
+        turn.skipped += 1;
+    }
+}

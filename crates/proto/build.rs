@@ -1,0 +1,50 @@
+//! Compiles `proto/` with a pure-Rust compiler, so that nobody needs `protoc`. Our own messages also get
+//! serde, because the REST door speaks JSON.
+
+use std::{error::Error, fs, path::Path, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    println!("cargo:rerun-if-changed={}", root.display());
+    let mut files = Vec::new();
+    collect(&root, &mut files)?;
+    files.sort();
+    let descriptors = protox::compile(&files, [&root])?;
+    let mut config = prost_build::Config::new();
+    config.type_attribute(".dodona", "#[derive(serde::Serialize, serde::Deserialize)]");
+    config.message_attribute(".dodona", "#[serde(default)]");
+    for path in BYTES {
+        config.field_attribute(path, "#[serde(with = \"crate::json::hex_bytes\")]");
+    }
+    for path in BYTES_LISTS {
+        config.field_attribute(path, "#[serde(with = \"crate::json::hex_list\")]");
+    }
+    config.include_file("wire.rs");
+    config.compile_fds(descriptors)?;
+    Ok(())
+}
+
+const BYTES: [&str; 9] = [
+    ".dodona.topics.v1.MsgReportTruth.evidence",
+    ".dodona.chain.v1.QueryStatusResponse.block_id",
+    ".dodona.chain.v1.QueryStatusResponse.app_hash",
+    ".dodona.chain.v1.QueryTxRequest.hash",
+    ".dodona.chain.v1.TxReceipt.hash",
+    ".dodona.chain.v1.QueryBlockResponse.block_id",
+    ".dodona.chain.v1.QueryBlockResponse.parent",
+    ".dodona.chain.v1.QueryBlockResponse.app_hash",
+    ".dodona.chain.v1.QueryBlockResponse.proposer",
+];
+const BYTES_LISTS: [&str; 1] = [".dodona.chain.v1.QueryBlockResponse.tx_hashes"];
+
+fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, into)?;
+        } else if path.extension().is_some_and(|e| e == "proto") {
+            into.push(path);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,353 @@
+//! A whole history through the real state machine, without consensus and as fast as it goes: the same transactions,
+//! handlers, scoring and pay as on a chain. Signatures alone are neither made nor checked, because the run makes all
+//! transactions itself.
+
+use dodona_chain::{AppError, Receipt, Signatures};
+use dodona_client::{Client, ClientError};
+use dodona_participant::{
+    forecaster::{self, Forecaster},
+    model::{self, Model},
+    series::{PredictionMatrix, Series},
+};
+use dodona_proto::{
+    ALLO, DENOM,
+    cosmos::{
+        base::v1beta1::Coin,
+        crypto::secp256k1::PubKey,
+        tx::{
+            signing::v1beta1::SignMode,
+            v1beta1::{AuthInfo, Fee, ModeInfo, SignerInfo, TxBody, TxRaw, mode_info},
+        },
+    },
+    topics::{
+        self as wire, Forecast, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
+        MsgSubmitPayload, QueryEpochResponse,
+    },
+    tx::pack,
+    url,
+};
+use prost::Message;
+
+use crate::{
+    LocalChain,
+    report::{Earning, Losses, Tally},
+    world::{self, Setup, TOPIC},
+};
+
+/// Gas that suffices for anything a backtest sends.
+const GAS: u64 = 40_000_000;
+/// Blocks before the first answers: topic, registrations, stake and funding.
+const SETUP_BLOCKS: u64 = 3;
+
+/// What is replayed.
+pub enum Source {
+    /// A series, predicted by the built-in models and judged by the built-in forecasters.
+    Series(Series),
+    /// Predictions made elsewhere, row by row.
+    Matrix(PredictionMatrix),
+}
+
+/// What a run amounts to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Losses over all scored epochs.
+    pub losses: Losses,
+    /// Who earned what.
+    pub rewards: Vec<Earning>,
+    /// Blocks made.
+    pub blocks: u64,
+    /// Transactions executed.
+    pub txs: u64,
+    /// uallo in existence.
+    pub supply: String,
+    /// Root of the last state, hex.
+    pub state_root: String,
+    /// Newest 300 scored epochs, oldest first, for a look.
+    pub tail: Vec<QueryEpochResponse>,
+}
+
+/// Why a run did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    /// The chain stopped.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// A question was not answered.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A transaction of the run itself was refused.
+    #[error("the chain refused {what}: {log}")]
+    Refused {
+        /// Whose.
+        what: String,
+        /// Why.
+        log: String,
+    },
+    /// Not enough rows.
+    #[error("{rows} rows are too few for horizon {horizon} after a warm-up of {warm_up}")]
+    TooShort {
+        /// Rows there are.
+        rows: usize,
+        /// Asked for.
+        horizon: usize,
+        /// Needed before.
+        warm_up: usize,
+    },
+}
+
+/// An account of the run.
+struct Actor {
+    name: String,
+    address: String,
+    public_key: prost_types::Any,
+    sequence: u64,
+}
+
+impl Actor {
+    fn new(seed: u64, name: &str) -> Self {
+        let key = world::key(seed, name);
+        Self {
+            name: name.to_string(),
+            address: key.address().to_string(),
+            public_key: pack(url::SECP256K1, &PubKey { key: key.public().to_vec() }),
+            sequence: 0,
+        }
+    }
+
+    /// A transaction without a signature.
+    fn tx(&mut self, url: &str, message: &impl Message) -> Vec<u8> {
+        let body = TxBody { messages: vec![pack(url, message)], ..TxBody::default() };
+        let single = mode_info::Single { mode: SignMode::Direct.into() };
+        let auth = AuthInfo {
+            signer_infos: vec![SignerInfo {
+                public_key: Some(self.public_key.clone()),
+                mode_info: Some(ModeInfo { sum: Some(mode_info::Sum::Single(single)) }),
+                sequence: self.sequence,
+            }],
+            fee: Some(Fee {
+                amount: vec![Coin { denom: DENOM.into(), amount: (u128::from(GAS) * 10).to_string() }],
+                gas_limit: GAS,
+                ..Fee::default()
+            }),
+        };
+        self.sequence += 1;
+        TxRaw {
+            body_bytes: body.encode_to_vec(),
+            auth_info_bytes: auth.encode_to_vec(),
+            signatures: vec![vec![0; 64]],
+        }
+        .encode_to_vec()
+    }
+}
+
+/// Where answers and truths come from, epoch by epoch.
+struct Feed {
+    source: Source,
+    models: Vec<Box<dyn Model>>,
+    forecasters: Vec<Box<dyn Forecaster>>,
+    first_row: usize,
+    horizon: usize,
+    observed: usize,
+    epochs: u64,
+}
+
+impl Feed {
+    fn new(source: Source, horizon: usize) -> Result<Self, BacktestError> {
+        let (rows, first_row, models, forecasters) = match &source {
+            Source::Series(s) => {
+                let first = world::timeline(s, horizon).first_row;
+                let models = model::built_in(s.season_day, s.season_week);
+                (s.points.len(), first, models, forecaster::built_in(s.season_day))
+            }
+            // Row i of a matrix holds the predictions for the truth of row i, made `horizon` rows before.
+            Source::Matrix(m) => (m.rows() + horizon, 0, Vec::new(), Vec::new()),
+        };
+        let epochs = rows.saturating_sub(first_row + horizon) as u64;
+        if epochs == 0 {
+            return Err(BacktestError::TooShort { rows, horizon, warm_up: first_row });
+        }
+        Ok(Self { source, models, forecasters, first_row, horizon, observed: 0, epochs })
+    }
+
+    fn names(&self) -> Vec<String> {
+        match &self.source {
+            Source::Series(_) => self.models.iter().map(|m| m.name().to_string()).collect(),
+            // Column names are free text; on the chain members are numbered.
+            Source::Matrix(m) => (0..m.members.len()).map(|i| format!("m{i}")).collect(),
+        }
+    }
+
+    /// Everybody's answer to an epoch, from what is known when it asks.
+    fn answers(&mut self, epoch: u64) -> Vec<Option<f64>> {
+        match &self.source {
+            Source::Series(series) => {
+                let known = self.first_row + epoch as usize;
+                for point in &series.points[self.observed..=known] {
+                    self.models.iter_mut().for_each(|m| m.observe(*point));
+                }
+                self.observed = known + 1;
+                let horizon = self.horizon;
+                self.models.iter_mut().map(|m| m.predict(horizon).filter(|v| v.is_finite())).collect()
+            }
+            Source::Matrix(m) => (0..m.members.len()).map(|j| m.report(epoch as usize, j)).collect(),
+        }
+    }
+
+    fn truth(&self, epoch: u64) -> f64 {
+        match &self.source {
+            Source::Series(s) => s.points[self.first_row + epoch as usize + self.horizon].value,
+            Source::Matrix(m) => m.truth[epoch as usize],
+        }
+    }
+}
+
+/// Replays a source. `progress` hears of every hundredth epoch: (done, of).
+pub fn run(
+    source: Source,
+    setup: &Setup,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Outcome, BacktestError> {
+    let mut feed = Feed::new(source, setup.horizon)?;
+    let names = feed.names();
+    let mut workers: Vec<Actor> = names.iter().map(|n| Actor::new(setup.seed, n)).collect();
+    let mut judges: Vec<Actor> = feed.forecasters.iter().map(|f| Actor::new(setup.seed, f.name())).collect();
+    let mut consumer = Actor::new(setup.seed, "consumer");
+    let mut reputer = Actor::new(setup.seed, "reputer");
+
+    let all = workers.iter().chain(&judges).chain([&reputer]).map(|a| a.name.clone()).collect::<Vec<_>>();
+    let genesis = world::genesis(setup.seed, [1; 32], &all);
+    let mut chain = LocalChain::new(&genesis, Signatures::Trust)?;
+    begin(&mut chain, setup, &mut consumer, &mut reputer, workers.iter_mut().chain(&mut judges))?;
+
+    let lag = setup.horizon as u64;
+    let mut tally = Tally::default();
+    let mut tail = std::collections::VecDeque::new();
+    let mut txs_total = 0;
+    // One block per epoch: its answers, and the truth of the epoch asked `lag` blocks before.
+    for block in 0..feed.epochs + lag {
+        let nonce = SETUP_BLOCKS + block;
+        let mut txs = Vec::with_capacity(workers.len() + judges.len() + 1);
+        if block < feed.epochs {
+            for (worker, answer) in workers.iter_mut().zip(feed.answers(block)) {
+                let Some(value) = answer else { continue };
+                let (sender, inference) = (worker.address.clone(), value.to_string());
+                let forecast = Vec::new();
+                let message = MsgSubmitPayload { sender, topic_id: TOPIC, nonce, inference, forecast };
+                txs.push(worker.tx(url::SUBMIT, &message));
+            }
+            let members: Vec<String> = workers.iter().map(|w| w.address.clone()).collect();
+            for (judge, forecaster) in judges.iter_mut().zip(&mut feed.forecasters) {
+                let predicted = forecaster.predict(block, &members);
+                let sayable = predicted.into_iter().filter(|(_, loss)| (1e-40..=1e40).contains(loss));
+                let forecast: Vec<Forecast> =
+                    sayable.map(|(inferer, loss)| Forecast { inferer, loss: loss.to_string() }).collect();
+                if forecast.is_empty() {
+                    continue;
+                }
+                let (sender, inference) = (judge.address.clone(), String::new());
+                let message = MsgSubmitPayload { sender, topic_id: TOPIC, nonce, inference, forecast };
+                txs.push(judge.tx(url::SUBMIT, &message));
+            }
+        }
+        if let Some(epoch) = block.checked_sub(lag) {
+            let (sender, value) = (reputer.address.clone(), feed.truth(epoch).to_string());
+            let evidence = Vec::new();
+            let message = MsgReportTruth { sender, topic_id: TOPIC, nonce: nonce - lag, value, evidence };
+            txs.push(reputer.tx(url::REPORT_TRUTH, &message));
+        }
+        txs_total += txs.len() as u64;
+        let receipts = chain.block(txs)?;
+        refused(&receipts)?;
+
+        if block >= lag {
+            let scored = Client::new(&chain).epoch(TOPIC, nonce - lag)?;
+            let losses: Vec<(String, f64)> = scored
+                .parts
+                .iter()
+                .filter(|p| !p.forecaster)
+                .filter_map(|p| Some((p.address.clone(), p.loss?)))
+                .collect();
+            for forecaster in &mut feed.forecasters {
+                forecaster.observe(scored.epoch, &losses);
+            }
+            tally.add(&scored);
+            tail.push_back(scored);
+            if tail.len() > 300 {
+                tail.pop_front();
+            }
+        }
+        if block % 100 == 0 {
+            progress(block.min(feed.epochs), feed.epochs);
+        }
+    }
+    progress(feed.epochs, feed.epochs);
+
+    let client = Client::new(&chain);
+    let status = client.status()?;
+    let mut rewards: Vec<Earning> = client.leaderboard(TOPIC)?.rows.iter().map(Earning::from).collect();
+    let mut losses = tally.losses();
+    if let Source::Matrix(m) = &feed.source {
+        rename(&mut losses, &mut rewards, &m.members);
+    }
+    Ok(Outcome {
+        losses,
+        rewards,
+        blocks: chain.height(),
+        txs: txs_total,
+        supply: status.supply,
+        state_root: status.app_hash.iter().map(|b| format!("{b:02x}")).collect(),
+        tail: tail.into(),
+    })
+}
+
+/// The first blocks: topic, registrations, stake and funding.
+fn begin<'a>(
+    chain: &mut LocalChain,
+    setup: &Setup,
+    consumer: &mut Actor,
+    reputer: &mut Actor,
+    workers: impl Iterator<Item = &'a mut Actor>,
+) -> Result<(), BacktestError> {
+    let creator = consumer.address.clone();
+    let spec = Some(world::topic_spec(setup, "backtest", ""));
+    let create = consumer.tx(url::CREATE_TOPIC, &MsgCreateTopic { creator, spec });
+    refused(&chain.block(vec![create])?)?;
+
+    let register = |actor: &mut Actor, role: wire::Role| {
+        let (sender, name) = (actor.address.clone(), actor.name.clone());
+        let owner = String::new();
+        actor.tx(url::REGISTER, &MsgRegister { sender, topic_id: TOPIC, role: role.into(), owner, name })
+    };
+    let mut txs: Vec<Vec<u8>> = workers.map(|w| register(w, wire::Role::Worker)).collect();
+    txs.push(register(reputer, wire::Role::Reputer));
+    refused(&chain.block(txs)?)?;
+
+    let amount = (100 * ALLO).to_string();
+    let (sender, topic_id) = (reputer.address.clone(), TOPIC);
+    let stake = reputer.tx(url::ADD_STAKE, &MsgAddStake { sender, topic_id, amount: amount.clone() });
+    let sender = consumer.address.clone();
+    let fund = consumer.tx(url::FUND_TOPIC, &MsgFundTopic { sender, topic_id, amount });
+    refused(&chain.block(vec![stake, fund])?)
+}
+
+/// A run makes its own transactions, so each refusal is a mistake worth stopping for.
+fn refused(receipts: &[Receipt]) -> Result<(), BacktestError> {
+    match receipts.iter().enumerate().find(|(_, r)| r.code != 0) {
+        None => Ok(()),
+        Some((i, r)) => {
+            Err(BacktestError::Refused { what: format!("transaction {i} of a block"), log: r.log.clone() })
+        }
+    }
+}
+
+/// Members of a matrix get their column names back.
+fn rename(losses: &mut Losses, rewards: &mut [Earning], columns: &[String]) {
+    let original = |name: &mut String| {
+        let index = name.strip_prefix('m').and_then(|i| i.parse::<usize>().ok());
+        if let Some(column) = index.and_then(|i| columns.get(i)) {
+            *name = column.clone();
+        }
+    };
+    losses.members.iter_mut().chain(&mut losses.best_member).for_each(|m| original(&mut m.name));
+    rewards.iter_mut().filter(|r| r.role != "reputer").for_each(|r| original(&mut r.name));
+}

@@ -1,0 +1,182 @@
+//! A small world to run: a genesis with funded accounts, a topic about a series, and everybody who takes part in it.
+//! The demo, the backtest and the tests all begin here, with the same transactions.
+
+use dodona_chain::{Genesis, GenesisAccount, GenesisValidator, Params};
+use dodona_client::{Client, ClientError, Transport};
+use dodona_participant::{
+    forecaster, model,
+    role::{ForecasterRole, ReputerRole, Seat, Timeline, WorkerRole},
+    series::Series,
+};
+use dodona_proto::{
+    ALLO,
+    sign::AccountKey,
+    topics::{Loss, MsgCreateTopic, Role, Rule, TopicSpec},
+    tx::pack,
+    url,
+};
+
+/// What each participant starts with.
+const PURSE: u128 = 1_000 * ALLO;
+/// What the consumer starts with.
+const CONSUMER_PURSE: u128 = 100_000 * ALLO;
+/// What the consumer pays for the topic.
+const FUNDING: u128 = 1_000 * ALLO;
+/// What each reputer stakes.
+const STAKE: u128 = 100 * ALLO;
+/// The topic of a fresh world.
+pub const TOPIC: u64 = 1;
+/// Names of the reputers.
+const REPUTERS: [&str; 3] = ["reputer-1", "reputer-2", "reputer-3"];
+/// Genesis time, unix milliseconds: 2026-01-01T00:00:00Z. A constant, so that runs can be compared.
+const GENESIS_TIME_MS: u64 = 1_767_225_600_000;
+
+/// Choices of a run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How answers are combined.
+    pub rule: Rule,
+    /// What a wrong answer costs.
+    pub loss: Loss,
+    /// Rows from question to answer.
+    pub horizon: usize,
+    /// Makes the participants' keys.
+    pub seed: u64,
+}
+
+/// Rows that models may learn from before the first question: two long seasons, at most a quarter of the series.
+pub fn timeline(series: &Series, horizon: usize) -> Timeline {
+    let warm_up = (2 * series.season_week).max(48).min(series.points.len() / 4);
+    Timeline { first_row: warm_up, horizon }
+}
+
+/// Key of a participant.
+pub fn key(seed: u64, name: &str) -> AccountKey {
+    AccountKey::from_seed(seed, name)
+}
+
+/// The first state: everybody named has a purse; one validator decides.
+pub fn genesis(seed: u64, validator_key: [u8; 32], names: &[String]) -> Genesis {
+    let account =
+        |name: &str, balance| GenesisAccount { address: key(seed, name).address().to_string(), balance };
+    let mut accounts = vec![account("consumer", CONSUMER_PURSE)];
+    accounts.extend(names.iter().map(|name| account(name, PURSE)));
+    Genesis {
+        chain_id: "localnet".into(),
+        time_ms: GENESIS_TIME_MS,
+        params: Params::default(),
+        accounts,
+        validators: vec![GenesisValidator {
+            public_key: hex_of(&validator_key),
+            power: 1,
+            operator: key(seed, "validator").address().to_string(),
+        }],
+    }
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Description of a topic that asks one question a block.
+pub fn topic_spec(setup: &Setup, title: &str, unit: &str) -> TopicSpec {
+    TopicSpec {
+        title: title.chars().filter(|c| !c.is_control()).take(40).collect(),
+        target: format!("the value {} row(s) after the newest known one", setup.horizon),
+        unit: unit.chars().filter(|c| !c.is_control()).take(8).collect(),
+        truth_source: "the series itself, row by row".into(),
+        rule: setup.rule.into(),
+        loss: setup.loss.into(),
+        epoch_length: 1,
+        worker_window: 1,
+        truth_lag: setup.horizon as u64,
+        truth_window: 1,
+        ..TopicSpec::default()
+    }
+}
+
+/// Everybody who takes part in a topic about a series.
+pub struct Cast {
+    /// Creates and funds the topic.
+    pub consumer: Seat,
+    /// One model each.
+    pub workers: Vec<WorkerRole>,
+    /// They judge the workers.
+    pub forecasters: Vec<ForecasterRole>,
+    /// They bring the truth.
+    pub reputers: Vec<ReputerRole>,
+}
+
+impl Cast {
+    /// The built-in models and forecasters, and three reputers.
+    pub fn built_in(series: &Series, setup: &Setup) -> Self {
+        let timeline = timeline(series, setup.horizon);
+        let seat = |name: &str| Seat::new(key(setup.seed, name), TOPIC, name);
+        let workers = model::built_in(series.season_day, series.season_week)
+            .into_iter()
+            .map(|model| WorkerRole::new(seat(model.name()), model, timeline))
+            .collect();
+        let forecasters = forecaster::built_in(series.season_day)
+            .into_iter()
+            .map(|f| ForecasterRole::new(seat(f.name()), f))
+            .collect();
+        let reputers = REPUTERS.iter().map(|name| ReputerRole::new(seat(name), timeline)).collect();
+        Self { consumer: seat("consumer"), workers, forecasters, reputers }
+    }
+
+    /// Names of all but the consumer, as genesis wants them.
+    pub fn names(&self) -> Vec<String> {
+        let workers = self.workers.iter().map(|w| &w.seat.name);
+        let forecasters = self.forecasters.iter().map(|f| &f.seat.name);
+        let reputers = self.reputers.iter().map(|r| &r.seat.name);
+        workers.chain(forecasters).chain(reputers).cloned().collect()
+    }
+
+    /// First block of a world: the topic.
+    pub fn create_topic<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        spec: TopicSpec,
+    ) -> Result<(), ClientError> {
+        let creator = self.consumer.address().to_string();
+        let message = pack(url::CREATE_TOPIC, &MsgCreateTopic { creator, spec: Some(spec) });
+        self.consumer.wallet.send(client, vec![message], 150_000).map(drop)
+    }
+
+    /// Second block: everybody registers.
+    pub fn register<T: Transport>(&mut self, client: &Client<T>) -> Result<(), ClientError> {
+        for seat in self.workers.iter_mut().map(|w| &mut w.seat) {
+            seat.register(client, Role::Worker)?;
+        }
+        for seat in self.forecasters.iter_mut().map(|f| &mut f.seat) {
+            seat.register(client, Role::Worker)?;
+        }
+        for seat in self.reputers.iter_mut().map(|r| &mut r.seat) {
+            seat.register(client, Role::Reputer)?;
+        }
+        Ok(())
+    }
+
+    /// Third block: stake and funding, which wakes the topic at the block's end.
+    pub fn stake_and_fund<T: Transport>(&mut self, client: &Client<T>) -> Result<(), ClientError> {
+        for seat in self.reputers.iter_mut().map(|r| &mut r.seat) {
+            seat.stake(client, STAKE)?;
+        }
+        self.consumer.fund(client, FUNDING)
+    }
+
+    /// Any later block: everybody looks and acts. Returns how many transactions were handed in.
+    pub fn act<T: Transport>(&mut self, client: &Client<T>, series: &Series) -> Result<u32, ClientError> {
+        let mut submitted = 0;
+        for worker in &mut self.workers {
+            submitted += worker.act(client, series)?.submitted;
+        }
+        for forecaster in &mut self.forecasters {
+            submitted += forecaster.act(client)?.submitted;
+        }
+        for reputer in &mut self.reputers {
+            submitted += reputer.act(client, series)?.submitted;
+        }
+        Ok(submitted)
+    }
+}
