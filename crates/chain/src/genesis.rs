@@ -103,7 +103,7 @@ impl Genesis {
         for address in paid {
             auth::ensure(state, address).map_err(|e| failed(e.into()))?;
         }
-        validators::put(state, validators);
+        validators::put(state, &validators);
         Ok(())
     }
 
@@ -159,6 +159,8 @@ impl Genesis {
         if validators.is_empty() {
             return Err(wrong("validators".into(), "a chain needs at least one".into()));
         }
+        // The order of the document has no meaning, so it must not decide account numbers.
+        validators.sort_by_key(|v| v.public_key);
         Ok((accounts, validators))
     }
 }

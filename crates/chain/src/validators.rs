@@ -25,7 +25,7 @@ pub fn get(read: &impl Read) -> Result<Vec<Validator>, StoreError> {
     Ok(VALIDATORS.get(read)?.unwrap_or_default())
 }
 
-pub(crate) fn put(state: &mut State, mut set: Vec<Validator>) {
-    set.sort_by(|a, b| a.public_key.cmp(&b.public_key));
-    VALIDATORS.put(state, &set);
+/// Sets the set; the caller sorts it by public key.
+pub(crate) fn put(state: &mut State, set: &Vec<Validator>) {
+    VALIDATORS.put(state, set);
 }

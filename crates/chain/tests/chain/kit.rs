@@ -404,6 +404,35 @@ impl Net {
         }
     }
 
+    /// Plays `blocks` blocks in which every worker answers in the first block of a window and every reputer reports
+    /// in the first block of a truth window. The functions get the place in the list and the nonce; an empty text
+    /// means silence.
+    pub fn live(
+        &mut self,
+        topic_id: u64,
+        blocks: u64,
+        (workers, answer): (&[&str], impl Fn(usize, u64) -> String),
+        (reputers, report): (&[&str], impl Fn(usize, u64) -> String),
+    ) {
+        for _ in 0..blocks {
+            let height = self.height + 1;
+            let mut txs = Vec::new();
+            for window in self.windows(topic_id).windows {
+                if window.worker_first == height {
+                    let said = workers.iter().enumerate().map(|(i, who)| (who, answer(i, window.nonce)));
+                    let said = said.filter(|(_, value)| !value.is_empty());
+                    txs.extend(said.map(|(who, value)| submit(who, topic_id, window.nonce, &value)));
+                }
+                if window.truth_first == height {
+                    let said = reputers.iter().enumerate().map(|(i, who)| (who, report(i, window.nonce)));
+                    let said = said.filter(|(_, value)| !value.is_empty());
+                    txs.extend(said.map(|(who, value)| truth(who, topic_id, window.nonce, &value)));
+                }
+            }
+            self.done(&txs);
+        }
+    }
+
     /// The code with which the mempool refuses a transaction now, if it does.
     pub fn refusal_of(&self, tx: &Tx) -> Option<u32> {
         let mut checker = self.app.checker().expect("a state");
