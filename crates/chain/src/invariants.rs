@@ -10,8 +10,8 @@ use crate::{
     topics::{
         EMISSION_TOPICS, pot_account, stake_account,
         state::{
-            DUE, EPOCHS, EpochState, HEARD, INFERENCES, MEMBERS, OPENINGS, PAYLOADS, POTS, RECORDS,
-            REGISTRATIONS, Record, STAKES, TOPICS, TRUTHS, Void, WEIGHTS, phase, role,
+            DUE, EPOCHS, EpochState, INFERENCES, MEMBERS, OPENINGS, PAYLOADS, POTS, RECORDS, REGISTRATIONS,
+            Record, STAKES, TOPICS, TRUTHS, Void, WEIGHTS, phase, role,
         },
     },
 };
@@ -122,16 +122,14 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
         kept.entry(id).or_default().push(nonce);
         let record = RECORDS.get(read, &(id, nonce))?;
         let (payloads, forecasts, truths) = heard.remove(&(id, nonce)).unwrap_or_default();
-        let counted = HEARD.get(read, &(id, nonce))?.unwrap_or_default();
+        let counted = epoch.heard;
         match epoch.state {
             EpochState::Open => {
                 equal("inferences are counted", payloads.into(), counted.inferers.into())?;
                 equal("forecasts are counted", forecasts.into(), counted.forecasters.into())?;
             }
             EpochState::Combined => equal("truths are counted", truths.into(), counted.reputers.into())?,
-            EpochState::Scored | EpochState::Void(_) => {
-                equal("an ended epoch counts nobody", counted.inferers.into(), 0)?;
-            }
+            EpochState::Scored | EpochState::Void(_) => {}
         }
         let answered = match epoch.state {
             EpochState::Open | EpochState::Void(Void::NoInference) => Some(false),
@@ -140,6 +138,7 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
         };
         let right = (epoch.state == EpochState::Open || payloads + forecasts == 0)
             && (epoch.state == EpochState::Combined || truths == 0)
+            && (epoch.state != EpochState::Scored || counted.reputers > 0)
             && answered.is_none_or(|expected| record.is_some() == expected)
             && record.is_some() == INFERENCES.contains(read, &(id, nonce))?
             && record.as_ref().is_some_and(|r| r.outcome.is_some()) == (epoch.state == EpochState::Scored)

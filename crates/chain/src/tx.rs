@@ -262,11 +262,8 @@ impl Parsed {
             return Err(TxError::Fee { got: self.fee, required }.into());
         }
         ctx.gas.charge(gas::BASE + gas::BYTE * self.bytes as u64, "transaction size")?;
-        let has = bank::balance(ctx.state, self.signer)?;
-        if has < self.fee {
-            return Err(bank::BankError::Insufficient { has, needs: self.fee }.into());
-        }
-        // The signature comes last: checking it costs more than all the rest.
+        bank::transfer(ctx.state, self.signer, accounts::fee_collector(), self.fee)?;
+        // The signature comes last, because checking it costs more than all the rest; the caller undoes the fee.
         if !verified.contains(self.hash, account.number) {
             let raw = &self.raw;
             let doc = sign_bytes(&raw.body_bytes, &raw.auth_info_bytes, chain_id, account.number);
@@ -277,8 +274,6 @@ impl Parsed {
             })?;
             verified.insert(self.hash, account.number);
         }
-        // Nothing below can fail.
-        bank::transfer(ctx.state, self.signer, accounts::fee_collector(), self.fee)?;
         auth::advance(ctx.state, self.signer, account);
         Ok(())
     }

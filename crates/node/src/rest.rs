@@ -1,13 +1,18 @@
 //! A small REST door in JSON: status, blocks, accounts, topics, epochs, leaderboard, transactions. Thin: parse,
 //! ask the handle, render. The compatible doors for wallets and SDKs come beside it.
 
-use std::net::{SocketAddr, TcpListener};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, Path, Query, Request, State},
     http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -25,12 +30,16 @@ use dodona_proto::{
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 use crate::NodeHandle;
 
 /// Largest request body, bytes: a transaction in base64 with room around it.
 const MAX_BODY: usize = 512 << 10;
+/// Requests answered at once.
+const MAX_REQUESTS: usize = 256;
+/// How long a request may take, its body included.
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Why the door does not open.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +97,19 @@ fn routes(node: NodeHandle) -> Router {
         .route("/txs/{hash}", get(tx))
         .fallback(|| async { Problem::not_found("no such page; / lists them") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(MAX_REQUESTS)), bounded))
         .with_state(node)
+}
+
+/// Requests beyond the limit are refused at once, and none may take longer than its time.
+async fn bounded(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = permits.try_acquire() else {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy: try again in a second").into_response();
+    };
+    match tokio::time::timeout(MAX_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
+    }
 }
 
 /// An error as it is told: HTTP status, and JSON with a code and a text.

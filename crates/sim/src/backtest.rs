@@ -5,7 +5,7 @@
 use dodona_chain::{AppError, Receipt, Signatures};
 use dodona_client::{Client, ClientError};
 use dodona_participant::{
-    forecaster::{self, Forecaster},
+    forecaster::Forecaster,
     model::{self, Model},
     series::{PredictionMatrix, Series},
 };
@@ -152,12 +152,13 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(source: Source, horizon: usize) -> Result<Self, BacktestError> {
+    fn new(source: Source, setup: &Setup) -> Result<Self, BacktestError> {
+        let horizon = setup.horizon;
         let (rows, first_row, models, forecasters) = match &source {
             Source::Series(s) => {
                 let first = world::timeline(s, horizon).first_row;
                 let models = model::built_in(s.season_day, s.season_week);
-                (s.points.len(), first, models, forecaster::built_in(s.season_day))
+                (s.points.len(), first, models, world::forecasters(setup.rule, s))
             }
             // Row i of a matrix holds the predictions for the truth of row i, made `horizon` rows before.
             Source::Matrix(m) => (m.rows() + horizon, 0, Vec::new(), Vec::new()),
@@ -207,7 +208,7 @@ pub fn run(
     setup: &Setup,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Outcome, BacktestError> {
-    let mut feed = Feed::new(source, setup.horizon)?;
+    let mut feed = Feed::new(source, setup)?;
     let names = feed.names();
     let mut workers: Vec<Actor> = names.iter().map(|n| Actor::new(setup.seed, n)).collect();
     let mut judges: Vec<Actor> = feed.forecasters.iter().map(|f| Actor::new(setup.seed, f.name())).collect();

@@ -4,7 +4,8 @@
 use dodona_chain::{Genesis, GenesisAccount, GenesisValidator, Params};
 use dodona_client::{Client, ClientError, Transport};
 use dodona_participant::{
-    forecaster, model,
+    forecaster::{self, Forecaster},
+    model,
     role::{ForecasterRole, ReputerRole, Seat, Timeline, WorkerRole},
     series::Series,
 };
@@ -48,6 +49,14 @@ pub struct Setup {
 pub fn timeline(series: &Series, horizon: usize) -> Timeline {
     let warm_up = (2 * series.season_week).max(48).min(series.points.len() / 4);
     Timeline { first_row: warm_up, horizon }
+}
+
+/// The built-in forecasters, where the rule hears any: plain mean and median do not.
+pub fn forecasters(rule: Rule, series: &Series) -> Vec<Box<dyn Forecaster>> {
+    match rule {
+        Rule::Mean | Rule::Median => Vec::new(),
+        Rule::Unspecified | Rule::Power | Rule::Regret => forecaster::built_in(series.season_day),
+    }
 }
 
 /// Key of a participant.
@@ -116,7 +125,7 @@ impl Cast {
             .into_iter()
             .map(|model| WorkerRole::new(seat(model.name()), model, timeline))
             .collect();
-        let forecasters = forecaster::built_in(series.season_day)
+        let forecasters = forecasters(setup.rule, series)
             .into_iter()
             .map(|f| ForecasterRole::new(seat(f.name()), f))
             .collect();
@@ -167,15 +176,16 @@ impl Cast {
 
     /// Any later block: everybody looks and acts. Returns how many transactions were handed in.
     pub fn act<T: Transport>(&mut self, client: &Client<T>, series: &Series) -> Result<u32, ClientError> {
+        let seen = client.windows(TOPIC)?;
         let mut submitted = 0;
         for worker in &mut self.workers {
-            submitted += worker.act(client, series)?.submitted;
+            submitted += worker.act(client, &seen, series)?.submitted;
         }
         for forecaster in &mut self.forecasters {
-            submitted += forecaster.act(client)?.submitted;
+            submitted += forecaster.act(client, &seen)?.submitted;
         }
         for reputer in &mut self.reputers {
-            submitted += reputer.act(client, series)?.submitted;
+            submitted += reputer.act(client, &seen, series)?.submitted;
         }
         Ok(submitted)
     }

@@ -152,13 +152,14 @@ fn a_reputer_who_lies_alone_is_outvoted_and_earns_next_to_nothing() {
     let honest = story.series.clone();
     for _ in 0..60 {
         let client = Client::new(&story.chain);
+        let seen = client.windows(TOPIC).unwrap();
         let mut shifted = honest.clone();
         shifted.points.iter_mut().for_each(|p| p.value += 1e6);
         for worker in &mut story.cast.workers {
-            worker.act(&client, &honest).unwrap();
+            worker.act(&client, &seen, &honest).unwrap();
         }
         for (i, reputer) in story.cast.reputers.iter_mut().enumerate() {
-            reputer.act(&client, if i == 2 { &shifted } else { &honest }).unwrap();
+            reputer.act(&client, &seen, if i == 2 { &shifted } else { &honest }).unwrap();
         }
         story.block();
     }

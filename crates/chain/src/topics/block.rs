@@ -14,9 +14,9 @@ use dodona_mechanism::{
 use super::{
     pot_account, score,
     state::{
-        Answer, DUE, EPOCHS, Epoch, EpochState, HEARD, INFERENCES, Key, MEMBERS, Member, NetworkInference,
-        OPENINGS, Opening, PAYLOADS, POTS, Part, Payload, RECORDS, REGRETS, Record, TOPICS, TRUTHS, Topic,
-        Void, WEIGHTS, part, phase,
+        Answer, DUE, EPOCHS, Epoch, EpochState, INFERENCES, Key, MEMBERS, Member, NetworkInference, OPENINGS,
+        Opening, PAYLOADS, POTS, Part, Payload, RECORDS, REGRETS, Record, TOPICS, TRUTHS, Topic, Void,
+        WEIGHTS, part, phase,
     },
 };
 use crate::{
@@ -68,6 +68,7 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
         worker_last: nonce + spec.worker_window,
         truth_first: nonce + spec.truth_lag + 1,
         truth_last: nonce + spec.truth_lag + spec.truth_window,
+        heard: Default::default(),
     };
     DUE.put(ctx.state, &(epoch.worker_last, phase::COMBINE, id, nonce), &());
     DUE.put(ctx.state, &(epoch.truth_last, phase::SCORE, id, nonce), &());
@@ -186,7 +187,6 @@ pub(super) fn close_void(
     epoch.state = EpochState::Void(reason);
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     OPENINGS.delete(ctx.state, &(id, nonce));
-    HEARD.delete(ctx.state, &(id, nonce));
     for (key, _) in TRUTHS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)? {
         TRUTHS.delete(ctx.state, &key);
     }

@@ -20,8 +20,8 @@ use dodona_proto::{
 use super::{
     CODESPACE, pot_account, schedule, stake_account,
     state::{
-        EPOCHS, EpochState, HEARD, Heard, Key, LossSums, NEXT_ID, PAYLOADS, POTS, Payload, REGISTRATIONS,
-        Registration, STAKES, Spec, TOPICS, TRUTHS, Topic, TruthReport, role,
+        EPOCHS, Epoch, EpochState, Heard, Key, LossSums, NEXT_ID, PAYLOADS, POTS, Payload, REGISTRATIONS,
+        Registration, STAKES, Spec, TEXTS, TOPICS, TRUTHS, Texts, Topic, TruthReport, role,
     },
 };
 use crate::{
@@ -117,7 +117,7 @@ pub(crate) fn create_topic(ctx: &mut Ctx, from: Address, m: &MsgCreateTopic) -> 
     ctx.gas.charge(gas::CREATE_TOPIC, "create topic")?;
     let params = ctx.params;
     let id = NEXT_ID.get(ctx.state)?.unwrap_or(1);
-    let spec = check_spec(m.spec.as_ref())?;
+    let (spec, texts) = check_spec(m.spec.as_ref())?;
     let has = bank::balance(ctx.state, from)?;
     if has < params.create_topic_fee {
         return Err(BankError::Insufficient { has, needs: params.create_topic_fee }.into());
@@ -147,6 +147,7 @@ pub(crate) fn create_topic(ctx: &mut Ctx, from: Address, m: &MsgCreateTopic) -> 
         power: TopicState::default(),
     };
     TOPICS.put(ctx.state, &id, &topic);
+    TEXTS.put(ctx.state, &id, &texts);
     ctx.emit(Event::new("topic_created").with("topic_id", id).with("creator", from));
     Ok(())
 }
@@ -280,12 +281,12 @@ pub(crate) fn submit_payload(ctx: &mut Ctx, from: Address, m: &MsgSubmitPayload)
         require_registered(ctx, &topic, role::WORKER, inferer)?;
         forecast.push((inferer.0, loss));
     }
-    forecast.sort_by(|a, b| a.0.cmp(&b.0));
+    forecast.sort_by_key(|(inferer, _)| *inferer);
     if forecast.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         let cause = "an inferer is named twice".to_string();
         return Err(TopicError::Value { field: "forecast.inferer", cause }.into());
     }
-    let heard = heard(ctx, &topic, nonce)?;
+    let heard = epoch.heard;
     let max = match topic.spec.rule {
         Rule::Regret => params.max_members_regret,
         _ => params.max_members,
@@ -298,15 +299,12 @@ pub(crate) fn submit_payload(ctx: &mut Ctx, from: Address, m: &MsgSubmitPayload)
         return Err(TopicError::Full { nonce, what: "forecasters", max, next }.into());
     }
     // Nothing below can fail.
-    HEARD.put(
-        ctx.state,
-        &(topic.id, nonce),
-        &Heard {
-            inferers: heard.inferers + u32::from(inference.is_some()),
-            forecasters: heard.forecasters + u32::from(!forecast.is_empty()),
-            ..heard
-        },
-    );
+    let heard = Heard {
+        inferers: heard.inferers + u32::from(inference.is_some()),
+        forecasters: heard.forecasters + u32::from(!forecast.is_empty()),
+        ..heard
+    };
+    EPOCHS.put(ctx.state, &(topic.id, nonce), &Epoch { heard, ..epoch });
     PAYLOADS.put(ctx.state, &key, &Payload { inference, forecast });
     ctx.emit(Event::new("payload").with("topic_id", topic.id).with("nonce", nonce));
     Ok(())
@@ -347,7 +345,7 @@ pub(crate) fn report_truth(ctx: &mut Ctx, from: Address, m: &MsgReportTruth) -> 
             cause: format!("{} bytes, a hash has 32", bytes.len()),
         })?),
     };
-    let heard = heard(ctx, &topic, nonce)?;
+    let heard = epoch.heard;
     let full = heard.reputers >= params.max_reputers;
     let displaced = if full { Some(lightest_reputer(ctx, &topic, nonce, stake)?) } else { None };
     // Nothing below can fail.
@@ -361,7 +359,7 @@ pub(crate) fn report_truth(ctx: &mut Ctx, from: Address, m: &MsgReportTruth) -> 
         );
     } else {
         let heard = Heard { reputers: heard.reputers + 1, ..heard };
-        HEARD.put(ctx.state, &(topic.id, nonce), &heard);
+        EPOCHS.put(ctx.state, &(topic.id, nonce), &Epoch { heard, ..epoch });
     }
     TRUTHS.put(ctx.state, &key, &TruthReport { value, evidence });
     ctx.emit(Event::new("truth").with("topic_id", topic.id).with("nonce", nonce));
@@ -401,10 +399,6 @@ fn require_registered(ctx: &Ctx, topic: &Topic, as_role: u8, who: Address) -> Re
     Err(TopicError::NotRegistered { who, as_role: role_name(as_role) }.into())
 }
 
-fn heard(ctx: &Ctx, topic: &Topic, nonce: u64) -> Result<Heard, Failure> {
-    Ok(HEARD.get(ctx.state, &(topic.id, nonce))?.unwrap_or_default())
-}
-
 fn no_epoch(topic: &Topic, nonce: u64) -> TopicError {
     let hint = match (topic.active, topic.newest) {
         (false, _) => "the topic is not active yet: it needs a worker, stake and funding".to_string(),
@@ -440,7 +434,7 @@ fn check_value(topic: &Topic, field: &'static str, text: &str) -> Result<Real, T
 }
 
 /// Checks a description as a whole. The text of each refusal says what the field allows.
-fn check_spec(spec: Option<&wire::TopicSpec>) -> Result<Spec, TopicError> {
+fn check_spec(spec: Option<&wire::TopicSpec>) -> Result<(Spec, Texts), TopicError> {
     let wrong = |field: &'static str, cause: &str| TopicError::Spec { field, cause: cause.to_string() };
     let spec = spec.ok_or_else(|| wrong("spec", "is missing"))?;
     let text = |field: &'static str, text: &String, least: usize, most: usize| {
@@ -514,17 +508,11 @@ fn check_spec(spec: Option<&wire::TopicSpec>) -> Result<Spec, TopicError> {
             "the regret rule takes logarithms of losses itself; use squared or absolute",
         ));
     }
-    Ok(Spec {
+    let texts = Texts {
         title: text("title", &spec.title, 1, 80)?,
         target: text("target", &spec.target, 0, 255)?,
         unit: text("unit", &spec.unit, 0, 32)?,
         truth_source: text("truth_source", &spec.truth_source, 0, 255)?,
-        rule,
-        loss,
-        epoch_length,
-        worker_window,
-        truth_lag,
-        truth_window,
-        power,
-    })
+    };
+    Ok((Spec { rule, loss, epoch_length, worker_window, truth_lag, truth_window, power }, texts))
 }

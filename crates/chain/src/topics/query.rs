@@ -14,7 +14,7 @@ use super::{
     schedule,
     state::{
         EPOCHS, Epoch, EpochState, Key, MEMBERS, Member, POTS, Part, RECORDS, REGISTRATIONS, Registration,
-        STAKES, Spec, TOPICS, Topic, part, role,
+        STAKES, Spec, TEXTS, TOPICS, Texts, Topic, part, role,
     },
 };
 use crate::params;
@@ -146,7 +146,7 @@ fn view(read: &impl Read, topic: &Topic) -> Result<QueryTopicResponse, StoreErro
     Ok(QueryTopicResponse {
         topic_id: topic.id,
         creator: topic.creator.to_string(),
-        spec: Some(spec_view(&topic.spec)),
+        spec: Some(spec_view(&topic.spec, TEXTS.get(read, &topic.id)?.unwrap_or_default())),
         created: topic.created,
         stake: topic.stake.to_string(),
         funded: topic.funded.to_string(),
@@ -166,7 +166,7 @@ fn view(read: &impl Read, topic: &Topic) -> Result<QueryTopicResponse, StoreErro
     })
 }
 
-fn spec_view(spec: &Spec) -> wire::TopicSpec {
+fn spec_view(spec: &Spec, texts: Texts) -> wire::TopicSpec {
     let rule = match spec.rule {
         Rule::Power => wire::Rule::Power,
         Rule::Regret => wire::Rule::Regret,
@@ -180,10 +180,10 @@ fn spec_view(spec: &Spec) -> wire::TopicSpec {
     };
     let optional = |value: Option<Real>| value.map_or("off".to_string(), |v| v.to_string());
     wire::TopicSpec {
-        title: spec.title.clone(),
-        target: spec.target.clone(),
-        unit: spec.unit.clone(),
-        truth_source: spec.truth_source.clone(),
+        title: texts.title,
+        target: texts.target,
+        unit: texts.unit,
+        truth_source: texts.truth_source,
         rule: rule.into(),
         loss: loss.into(),
         epoch_length: spec.epoch_length,

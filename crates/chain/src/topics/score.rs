@@ -19,9 +19,9 @@ use super::{
     block::close_void,
     pot_account,
     state::{
-        EPOCHS, EpochState, HEARD, Key, LossSums, MEMBERS, Member, OPENINGS, Opening, Outcome, POTS, Part,
-        RECORDS, REGISTRATIONS, REGRETS, Record, RegretMemory, Report, STAKES, Split, TRUTHS, Topic,
-        TruthReport, Void, part, role,
+        EPOCHS, EpochState, Key, LossSums, MEMBERS, Member, OPENINGS, Opening, Outcome, POTS, Part, RECORDS,
+        REGISTRATIONS, REGRETS, Record, RegretMemory, Report, STAKES, Split, TRUTHS, Topic, TruthReport,
+        Void, part, role,
     },
 };
 use crate::{bank, ctx::Ctx, error::Failure, event::Event, params::Params};
@@ -68,6 +68,8 @@ struct Verdict {
     memory: Option<RegretMemory>,
 }
 
+/// A member's record under its key.
+type Row = ((u64, u8, Key), Member);
 /// A report with its author and the stake behind it.
 type Staked = (Key, u128, TruthReport);
 
@@ -185,7 +187,6 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
     let outcome = Outcome { at: ctx.height, truth: agreed.value, losses, reports: rows, reward: paid };
     RECORDS.put(ctx.state, &(id, nonce), &Record { answer, outcome: Some(outcome) });
     OPENINGS.delete(ctx.state, &(id, nonce));
-    HEARD.delete(ctx.state, &(id, nonce));
     Ok(())
 }
 
@@ -229,7 +230,7 @@ fn load_reports(ctx: &Ctx, id: u64, nonce: u64) -> Result<Vec<Staked>, Failure> 
 }
 
 /// Records of an answer's members, in its order.
-fn load_members(ctx: &Ctx, id: u64, parts: &[Part]) -> Result<Vec<((u64, u8, Key), Member)>, Failure> {
+fn load_members(ctx: &Ctx, id: u64, parts: &[Part]) -> Result<Vec<Row>, Failure> {
     let mut members = Vec::with_capacity(parts.len());
     for p in parts {
         let key = (id, if p.forecaster { part::FORECASTER } else { part::INFERER }, p.account);

@@ -19,7 +19,9 @@ pub type Key = [u8; 20];
 
 /// Next topic id; the first is 1. Written by create_topic.
 pub const NEXT_ID: Item<u64> = Item::new(*b"tn");
-/// Topic id → topic. Written by create_topic, register, add_stake, fund_topic and at every step of an epoch.
+/// Topic id → what people read about it. Written by create_topic, once.
+pub const TEXTS: Map<u64, Texts> = Map::new(*b"tx");
+/// Topic id → topic; without texts, because every message reads it. Written by create_topic, register, add_stake, fund_topic and at every step of an epoch.
 pub const TOPICS: Map<u64, Topic> = Map::new(*b"tt");
 /// Topic id → uallo waiting to be paid to participants. Written by begin of block, fund_topic and at scoring.
 /// The sum over topics is the balance of the pot account.
@@ -33,8 +35,8 @@ pub const REGISTRATIONS: Map<(u64, u8, Key), Registration> = Map::new(*b"tr");
 pub const STAKES: Map<(u64, Key), u128> = Map::new(*b"ts");
 /// (Topic, part, account) → record of a member. Written when it is first heard and whenever it is scored.
 pub const MEMBERS: Map<(u64, u8, Key), Member> = Map::new(*b"tm");
-/// (Topic, nonce) → where an epoch stands: small, because every payload and truth reads it. Written when it opens,
-/// is combined, is scored or void; deleted beyond the retention. Nonces of a topic are evenly spaced, without a gap
+/// (Topic, nonce) → where an epoch stands: small, because every payload and truth reads it. Written by both and when
+/// it opens, is combined, is scored or void; deleted beyond the retention. Nonces of a topic are evenly spaced, without a gap
 /// from `Topic::oldest` on.
 pub const EPOCHS: Map<(u64, u64), Epoch> = Map::new(*b"te");
 /// (Topic, nonce) → who said what in an epoch and what came of it. Written when combined and when scored; deleted
@@ -46,9 +48,6 @@ pub const INFERENCES: Map<(u64, u64), NetworkInference> = Map::new(*b"ti");
 pub const PAYLOADS: Map<(u64, u64, Key), Payload> = Map::new(*b"ty");
 /// (Topic, nonce, account) → reported truth. Written by report_truth, deleted when scored.
 pub const TRUTHS: Map<(u64, u64, Key), TruthReport> = Map::new(*b"tu");
-/// (Topic, nonce) → how many payloads and truths were accepted. Written by submit_payload and report_truth,
-/// deleted when scored or void.
-pub const HEARD: Map<(u64, u64), Heard> = Map::new(*b"th");
 /// (Topic, nonce) → what closing the epoch needs. Written when combined, deleted when scored or void.
 pub const OPENINGS: Map<(u64, u64), Opening> = Map::new(*b"to");
 /// Topic → memory of the regret rule. Written at scoring of topics under that rule.
@@ -165,9 +164,9 @@ pub struct Split {
     pub tau: Real,
 }
 
-/// The description a topic was created from, checked.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Spec {
+/// The words of a topic's description.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Texts {
     /// Short name.
     pub title: String,
     /// What exactly is predicted.
@@ -176,6 +175,11 @@ pub struct Spec {
     pub unit: String,
     /// Where reputers read the truth.
     pub truth_source: String,
+}
+
+/// The numbers of the description a topic was created from, checked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Spec {
     /// How answers are combined.
     pub rule: Rule,
     /// What a wrong answer costs.
@@ -276,7 +280,7 @@ impl Void {
 }
 
 /// One asking of a topic's question, named by its nonce: the block at whose end it opened.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Epoch {
     /// Consecutive number within the topic, from 0.
     pub index: u64,
@@ -288,6 +292,8 @@ pub struct Epoch {
     pub truth_first: u64,
     /// Last block that accepts truths.
     pub truth_last: u64,
+    /// Who spoke so far.
+    pub heard: Heard,
 }
 
 impl Epoch {

@@ -73,7 +73,8 @@ fn windows_tell_exactly_what_is_accepted_next() {
             let window = answer.windows.iter().find(|w| w.nonce == nonce);
             // w3 and r2 were silent so far, so only windows can refuse them.
             let payload = net.refusal_of(&submit("w3", id, nonce, "1"));
-            let open = window.is_some_and(|w| w.state == "open" && (w.worker_first..=w.worker_last).contains(&next));
+            let open =
+                window.is_some_and(|w| w.state == "open" && (w.worker_first..=w.worker_last).contains(&next));
             assert_eq!(payload.is_none(), open, "payload for {nonce} in block {next}: {payload:?}");
             let report = net.refusal_of(&truth("r2", id, nonce, "1"));
             let open = window.is_some_and(|w| (w.truth_first..=w.truth_last).contains(&next));
@@ -137,7 +138,10 @@ fn an_epoch_without_answers_or_without_truth_is_void_and_pays_nobody() {
     let report = |i: usize, nonce: u64| if nonce == first + 3 { String::new() } else { happened(i, nonce) };
     net.live(id, 1, (&WORKERS, answer), (&REPUTERS, report));
     let silent = net.epoch(id, first).unwrap();
-    assert_eq!((silent.state.as_str(), silent.void_reason.as_str()), ("void", "no worker answered in the window"));
+    assert_eq!(
+        (silent.state.as_str(), silent.void_reason.as_str()),
+        ("void", "no worker answered in the window")
+    );
     assert!(silent.parts.is_empty() && silent.truth.is_none());
     net.live(id, 5, (&WORKERS, answer), (&REPUTERS, report));
     let unjudged = net.epoch(id, first + 3).unwrap();
@@ -246,7 +250,8 @@ fn workers_come_and_go_and_the_board_counts_what_they_missed() {
     for epoch in net.epochs(id, 0, 200).iter().filter(|e| e.state != "open") {
         let mut names: Vec<&str> = epoch.parts.iter().map(|p| p.name.as_str()).collect();
         names.sort_unstable();
-        let expected: Vec<&str> = (0..4).filter(|i| !answer(*i, epoch.nonce).is_empty()).map(|i| WORKERS[i]).collect();
+        let expected: Vec<&str> =
+            (0..4).filter(|i| !answer(*i, epoch.nonce).is_empty()).map(|i| WORKERS[i]).collect();
         assert_eq!(names, expected);
         assert!((epoch.parts.iter().map(|p| p.weight).sum::<f64>() - 1.0).abs() < 1e-12);
     }
@@ -277,7 +282,8 @@ fn forecasters_take_part_beside_their_own_inference() {
             net.play(id, &format!("{block} r1!10.1 r2!10.1 r3!10.1"));
         }
         let epoch = net.epoch(id, 0).unwrap();
-        let forecasters: Vec<&str> = epoch.parts.iter().filter(|p| p.forecaster).map(|p| p.name.as_str()).collect();
+        let forecasters: Vec<&str> =
+            epoch.parts.iter().filter(|p| p.forecaster).map(|p| p.name.as_str()).collect();
         assert_eq!((epoch.parts.len(), forecasters.len()), (5, 2), "{rule:?}");
         for part in epoch.parts.iter().filter(|p| p.forecaster) {
             assert!((part.value - 10.0).abs() < 0.5, "{rule:?}: {part:?}");
@@ -316,7 +322,8 @@ fn only_forecasts_and_no_inference_are_a_void_epoch() {
 #[test]
 fn every_rule_under_every_loss_scores_pays_and_conserves() {
     let rules = [Rule::Power, Rule::Regret, Rule::Median, Rule::Mean];
-    for (rule, loss) in rules.iter().flat_map(|r| [Loss::Squared, Loss::Absolute, Loss::Log].map(|l| (*r, l))) {
+    for (rule, loss) in rules.iter().flat_map(|r| [Loss::Squared, Loss::Absolute, Loss::Log].map(|l| (*r, l)))
+    {
         if (rule, loss) == (Rule::Regret, Loss::Log) {
             continue; // refused as a description
         }
@@ -325,7 +332,9 @@ fn every_rule_under_every_loss_scores_pays_and_conserves() {
         let id = net.market(s, &WORKERS, &REPUTERS);
         let first = net.height;
         let answer = |i: usize, nonce: u64| match loss {
-            Loss::Log => (0.5 + (if nonce.is_multiple_of(4) { 0.4 } else { -0.4 }) / (i + 1) as f64).to_string(),
+            Loss::Log => {
+                (0.5 + (if nonce.is_multiple_of(4) { 0.4 } else { -0.4 }) / (i + 1) as f64).to_string()
+            }
             _ => said(i, nonce),
         };
         let report = |i: usize, nonce: u64| match loss {
@@ -341,7 +350,11 @@ fn every_rule_under_every_loss_scores_pays_and_conserves() {
         assert!(topic.mean_loss_network.is_finite() && topic.mean_loss_network >= 0.0);
         let board = net.leaderboard(id);
         let best = &board[&("w1".to_string(), "inferer".to_string())];
-        assert!(WORKERS.iter().all(|w| board[&(w.to_string(), "inferer".to_string())].mean_loss >= best.mean_loss));
+        assert!(
+            WORKERS
+                .iter()
+                .all(|w| board[&(w.to_string(), "inferer".to_string())].mean_loss >= best.mean_loss)
+        );
     }
 }
 
@@ -478,7 +491,9 @@ fn sums_of_payments_stop_at_the_largest_number_instead_of_overflowing() {
         emission_per_block: 0,
         ..Default::default()
     });
-    genesis.accounts.retain(|a| a.address == text("alice") || a.address == text("r1") || a.address == text("w2"));
+    genesis
+        .accounts
+        .retain(|a| a.address == text("alice") || a.address == text("r1") || a.address == text("w2"));
     let whale = u128::MAX / 4 - 2 * PURSE;
     genesis.accounts[0].balance = whale;
     let mut net = Net::of(&genesis, dodona_chain::Signatures::Check);

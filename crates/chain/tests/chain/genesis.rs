@@ -15,7 +15,8 @@ fn changed(change: impl FnOnce(&mut Value)) -> Result<Genesis, String> {
 
 #[test]
 fn a_genesis_reads_back_as_it_was_written() {
-    let written = genesis(Params { emission_per_block: u128::from(u64::MAX) * 5, ..Params::default() }).to_json();
+    let written =
+        genesis(Params { emission_per_block: u128::from(u64::MAX) * 5, ..Params::default() }).to_json();
     assert_eq!(Genesis::from_json(written.as_bytes()).unwrap().to_json(), written);
 }
 
@@ -41,7 +42,10 @@ fn a_wrong_genesis_is_refused_by_the_name_of_the_field() {
         (set("/accounts/1/address", json!(text("alice"))), "accounts[1].address: stands twice"),
         (set("/accounts/1/address", json!("allo1xyz")), "accounts[1].address"),
         (set("/accounts/1/address", json!(own)), "accounts[1].address: belongs to the chain"),
-        (set("/accounts/0/balance", json!("1000000000000000000000000001")), "accounts[0].balance: sum exceeds"),
+        (
+            set("/accounts/0/balance", json!("1000000000000000000000000001")),
+            "accounts[0].balance: sum exceeds",
+        ),
         (set("/accounts/0/balance", json!("01")), "`01` is no amount"),
         (set("/accounts/0/balance", json!(5)), "not readable"),
         (set("/validators", json!([])), "validators: a chain needs at least one"),

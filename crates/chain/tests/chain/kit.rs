@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use dodona_chain::{
-    App, BlockInput, Executed, Failure, Genesis, GenesisAccount, GenesisValidator, InvalidTx, Params, Receipt,
-    Signatures,
+    App, BlockInput, Executed, Failure, Genesis, GenesisAccount, GenesisValidator, InvalidTx, Params,
+    Receipt, Signatures,
 };
 use dodona_proto::{
     ALLO, Address, chain, path,
@@ -48,7 +48,12 @@ pub fn text(name: &str) -> String {
 /// Names of the funded accounts.
 pub fn names() -> Vec<String> {
     let many = |letter: char, count: usize| (1..=count).map(move |i| format!("{letter}{i}"));
-    ["alice", "bob", "carol", "owner"].map(String::from).into_iter().chain(many('w', 20)).chain(many('r', 8)).collect()
+    ["alice", "bob", "carol", "owner"]
+        .map(String::from)
+        .into_iter()
+        .chain(many('w', 20))
+        .chain(many('r', 8))
+        .collect()
 }
 
 /// A genesis with these parameters.
@@ -360,7 +365,8 @@ impl Net {
     /// Who earned what, by (name, role).
     pub fn leaderboard(&self, topic_id: u64) -> BTreeMap<(String, String), LeaderboardRow> {
         let request = QueryLeaderboardRequest { topic_id };
-        let answer: QueryLeaderboardResponse = self.query(path::LEADERBOARD, &request).expect("the topic exists");
+        let answer: QueryLeaderboardResponse =
+            self.query(path::LEADERBOARD, &request).expect("the topic exists");
         answer.rows.into_iter().map(|row| ((row.name.clone(), row.role.clone()), row)).collect()
     }
 
@@ -368,10 +374,13 @@ impl Net {
     /// block; the first epoch opens at its end.
     pub fn market(&mut self, spec: TopicSpec, workers: &[&str], reputers: &[&str]) -> u64 {
         let created = self.done(&[create("alice", spec)]);
-        let id = created[0].events[0].attributes[0].1.parse().expect("a topic's first attribute is its number");
+        let id =
+            created[0].events[0].attributes[0].1.parse().expect("a topic's first attribute is its number");
         let mut txs = vec![fund("alice", id, 100 * ALLO)];
         txs.extend(workers.iter().map(|name| register(name, id, Role::Worker)));
-        txs.extend(reputers.iter().map(|name| register(name, id, Role::Reputer).and(stake(name, id, 10 * ALLO))));
+        txs.extend(
+            reputers.iter().map(|name| register(name, id, Role::Reputer).and(stake(name, id, 10 * ALLO))),
+        );
         self.done(&txs);
         assert!(self.topic(id).active, "{}", self.topic(id).inactive_reason);
         id
@@ -386,7 +395,8 @@ impl Net {
             let mut txs = Vec::new();
             for word in line.split_whitespace() {
                 if let Some((who, value)) = word.split_once('!') {
-                    let mut waiting = windows.iter().filter(|w| w.truth_first <= height && height <= w.truth_last);
+                    let mut waiting =
+                        windows.iter().filter(|w| w.truth_first <= height && height <= w.truth_last);
                     let reported = |nonce| self.refusal_of(&truth(who, topic_id, nonce, value)) == Some(78);
                     let window = waiting.find(|w| !reported(w.nonce)).expect("an epoch waits for a truth");
                     txs.push(truth(who, topic_id, window.nonce, value));
@@ -394,7 +404,8 @@ impl Net {
                     let open = windows.iter().find(|w| w.state == "open" && height <= w.worker_last);
                     let nonce = open.expect("a window is open").nonce;
                     let (value, losses) = rest.split_once('?').unwrap_or((rest, ""));
-                    let losses: Vec<(&str, &str)> = losses.split(',').filter_map(|l| l.split_once(':')).collect();
+                    let losses: Vec<(&str, &str)> =
+                        losses.split(',').filter_map(|l| l.split_once(':')).collect();
                     txs.push(forecast(who, topic_id, nonce, value, &losses));
                 } else {
                     panic!("`{word}` is no word of the script");

@@ -35,47 +35,62 @@ fn payloads_that_cannot_count_are_refused() {
     let about = |losses: &[(&str, &str)]| forecast("w1", id, 2, "", losses);
     let nowhere = {
         let element = dodona_proto::topics::Forecast { inferer: "allo1x".into(), loss: "1".into() };
-        let m = MsgSubmitPayload { sender: text("w1"), topic_id: id, nonce: 2, forecast: vec![element], ..Default::default() };
+        let m = MsgSubmitPayload {
+            sender: text("w1"),
+            topic_id: id,
+            nonce: 2,
+            forecast: vec![element],
+            ..Default::default()
+        };
         Tx::new("w1", vec![pack(url::SUBMIT, &m)])
     };
     let e = "emissions";
-    refusals(&net, &[
-        (submit("w1", 9, 2, "1"), e, 23, &["topic 9 does not exist", "1 to 1"]),
-        (submit("alice", id, 2, "1"), e, 13, &[&text("alice"), "not registered", "as worker"]),
-        (submit("r1", id, 2, "1"), e, 13, &["as worker"]),
-        (submit("w1", id, 3, "1"), e, 75, &["no epoch with nonce 3", "end of block 8"]),
-        (submit("w1", id, 8, "1"), e, 75, &["no epoch with nonce 8", "end of block 8"]),
-        (submit("w1", id, 0, "1"), e, 75, &["no epoch with nonce 0"]),
-        (submit("w1", id, 2, ""), e, 43, &["neither inference nor forecast"]),
-        (submit("w1", id, 2, "NaN"), e, 41, &["inference", "finite decimal"]),
-        (submit("w1", id, 2, "inf"), e, 41, &["finite decimal"]),
-        (submit("w1", id, 2, "-Infinity"), e, 41, &["finite decimal"]),
-        (submit("w1", id, 2, "1e400"), e, 41, &["too large"]),
-        (submit("w1", id, 2, "1.1e40"), e, 41, &["too large", "1e40"]),
-        (submit("w1", id, 2, "1e-50"), e, 41, &["too close to zero", "1e-40"]),
-        (submit("w1", id, 2, "1e-400"), e, 41, &["too close to zero"]),
-        (submit("w1", id, 2, "0x1p3"), e, 41, &["not a decimal"]),
-        (submit("w1", id, 2, " 1"), e, 41, &["not a decimal"]),
-        (submit("w1", id, 2, "1,5"), e, 41, &["not a decimal"]),
-        (submit("w1", id, 2, &"1".repeat(65)), e, 41, &["at most 64"]),
-        (about(&[("alice", "1")]), e, 13, &[&text("alice"), "as worker"]),
-        (about(&[("w2", "1"), ("w2", "2")]), e, 42, &["forecast.inferer", "twice"]),
-        (about(&[("w2", "0")]), e, 42, &["forecast.loss", "above zero"]),
-        (about(&[("w2", "-1")]), e, 42, &["forecast.loss", "above zero"]),
-        (about(&[("w2", "NaN")]), e, 41, &["forecast.loss"]),
-        (about(&[("w1", "1"), ("w2", "1"), ("w3", "1")]), e, 44, &["forecast has 3", "at most 2"]),
-        (nowhere, e, 42, &["forecast.inferer"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (submit("w1", 9, 2, "1"), e, 23, &["topic 9 does not exist", "1 to 1"]),
+            (submit("alice", id, 2, "1"), e, 13, &[&text("alice"), "not registered", "as worker"]),
+            (submit("r1", id, 2, "1"), e, 13, &["as worker"]),
+            (submit("w1", id, 3, "1"), e, 75, &["no epoch with nonce 3", "end of block 8"]),
+            (submit("w1", id, 8, "1"), e, 75, &["no epoch with nonce 8", "end of block 8"]),
+            (submit("w1", id, 0, "1"), e, 75, &["no epoch with nonce 0"]),
+            (submit("w1", id, 2, ""), e, 43, &["neither inference nor forecast"]),
+            (submit("w1", id, 2, "NaN"), e, 41, &["inference", "finite decimal"]),
+            (submit("w1", id, 2, "inf"), e, 41, &["finite decimal"]),
+            (submit("w1", id, 2, "-Infinity"), e, 41, &["finite decimal"]),
+            (submit("w1", id, 2, "1e400"), e, 41, &["too large"]),
+            (submit("w1", id, 2, "1.1e40"), e, 41, &["too large", "1e40"]),
+            (submit("w1", id, 2, "1e-50"), e, 41, &["too close to zero", "1e-40"]),
+            (submit("w1", id, 2, "1e-400"), e, 41, &["too close to zero"]),
+            (submit("w1", id, 2, "0x1p3"), e, 41, &["not a decimal"]),
+            (submit("w1", id, 2, " 1"), e, 41, &["not a decimal"]),
+            (submit("w1", id, 2, "1,5"), e, 41, &["not a decimal"]),
+            (submit("w1", id, 2, &"1".repeat(65)), e, 41, &["at most 64"]),
+            (about(&[("alice", "1")]), e, 13, &[&text("alice"), "as worker"]),
+            (about(&[("w2", "1"), ("w2", "2")]), e, 42, &["forecast.inferer", "twice"]),
+            (about(&[("w2", "0")]), e, 42, &["forecast.loss", "above zero"]),
+            (about(&[("w2", "-1")]), e, 42, &["forecast.loss", "above zero"]),
+            (about(&[("w2", "NaN")]), e, 41, &["forecast.loss"]),
+            (about(&[("w1", "1"), ("w2", "1"), ("w3", "1")]), e, 44, &["forecast has 3", "at most 2"]),
+            (nowhere, e, 42, &["forecast.inferer"]),
+        ],
+    );
     net.done(&[submit("w1", id, 2, "-0"), forecast("w2", id, 2, "1e40", &[("w1", "1e-40")])]);
-    refusals(&net, &[
-        (submit("w1", id, 2, "2"), e, 78, &["already submitted", &text("w1"), "after block 8"]),
-        (about(&[("w2", "1")]), e, 78, &["already submitted"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (submit("w1", id, 2, "2"), e, 78, &["already submitted", &text("w1"), "after block 8"]),
+            (about(&[("w2", "1")]), e, 78, &["already submitted"]),
+        ],
+    );
     net.done(&[submit("w3", id, 2, "7")]); // the last block of the window
-    refusals(&net, &[
-        (submit("w2", id, 2, "1"), e, 67, &["blocks 3 to 4", "this is block 5", "after block 8"]),
-        (submit("w1", id, 8, "1"), e, 75, &["end of block 8"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (submit("w2", id, 2, "1"), e, 67, &["blocks 3 to 4", "this is block 5", "after block 8"]),
+            (submit("w1", id, 8, "1"), e, 75, &["end of block 8"]),
+        ],
+    );
     assert_eq!(net.epoch(id, 2).unwrap().parts.len(), 4);
 }
 
@@ -85,26 +100,38 @@ fn truths_that_cannot_count_are_refused() {
     let id = market(&mut net);
     net.done(&[submit("w1", id, 2, "1"), submit("w2", id, 2, "2"), register("r3", id, Role::Reputer)]);
     let e = "emissions";
-    refusals(&net, &[
-        (truth("r1", id, 2, "1"), e, 68, &["blocks 7 to 9", "this is block 4"]),
-        (truth("r1", id, 8, "1"), e, 75, &["no epoch with nonce 8"]),
-        (truth("w1", id, 2, "1"), e, 13, &["as reputer"]),
-        (truth("r1", 2, 2, "1"), e, 23, &["topic 2"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (truth("r1", id, 2, "1"), e, 68, &["blocks 7 to 9", "this is block 4"]),
+            (truth("r1", id, 8, "1"), e, 75, &["no epoch with nonce 8"]),
+            (truth("w1", id, 2, "1"), e, 13, &["as reputer"]),
+            (truth("r1", 2, 2, "1"), e, 23, &["topic 2"]),
+        ],
+    );
     net.wait_until(5);
     refusals(&net, &[(truth("r1", id, 2, "1"), e, 68, &["this is block 6"])]);
     net.wait_until(6);
     let evidence = |bytes: usize| {
-        let m = MsgReportTruth { sender: text("r1"), topic_id: id, nonce: 2, value: "1".into(), evidence: vec![7; bytes] };
+        let m = MsgReportTruth {
+            sender: text("r1"),
+            topic_id: id,
+            nonce: 2,
+            value: "1".into(),
+            evidence: vec![7; bytes],
+        };
         Tx::new("r1", vec![pack(url::REPORT_TRUTH, &m)])
     };
-    refusals(&net, &[
-        (truth("r1", id, 2, ""), e, 41, &["value"]),
-        (truth("r1", id, 2, "NaN"), e, 41, &["value"]),
-        (truth("r1", id, 2, "1e41"), e, 41, &["too large"]),
-        (truth("r3", id, 2, "1"), e, 46, &["no stake", "add stake"]),
-        (evidence(31), e, 42, &["evidence", "31 bytes"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (truth("r1", id, 2, ""), e, 41, &["value"]),
+            (truth("r1", id, 2, "NaN"), e, 41, &["value"]),
+            (truth("r1", id, 2, "1e41"), e, 41, &["too large"]),
+            (truth("r3", id, 2, "1"), e, 46, &["no stake", "add stake"]),
+            (evidence(31), e, 42, &["evidence", "31 bytes"]),
+        ],
+    );
     net.done(&[evidence(32)]);
     refusals(&net, &[(truth("r1", id, 2, "1"), e, 78, &["already submitted", "one report"])]);
     net.wait_until(8);
@@ -122,10 +149,13 @@ fn a_full_window_hears_nobody_more_until_the_next() {
     let id = market(&mut net);
     let f = |who: &str, value: &str| forecast(who, id, 2, value, &[("w1", "1")]);
     net.done(&[submit("w1", id, 2, "1"), f("w2", "2")]);
-    refusals(&net, &[
-        (submit("w3", id, 2, "3"), "emissions", 45, &["full", "2 inferers", "after block 8"]),
-        (f("w3", ""), "emissions", 45, &["1 forecasters", "after block 8"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (submit("w3", id, 2, "3"), "emissions", 45, &["full", "2 inferers", "after block 8"]),
+            (f("w3", ""), "emissions", 45, &["1 forecasters", "after block 8"]),
+        ],
+    );
     net.wait_until(8);
     net.done(&[submit("w3", id, 8, "3")]);
 }
@@ -134,7 +164,12 @@ fn a_full_window_hears_nobody_more_until_the_next() {
 fn a_full_truth_window_makes_room_for_more_stake_and_for_nothing_else() {
     let mut net = Net::with(|p| p.max_reputers = 2);
     let id = net.market(spec(6, 2, 4, 3), &["w1", "w2"], &["r1", "r2", "r3", "r4"]);
-    net.done(&[stake("r1", id, ALLO), stake("r4", id, 5 * ALLO), submit("w1", id, 2, "1"), submit("w2", id, 2, "2")]);
+    net.done(&[
+        stake("r1", id, ALLO),
+        stake("r4", id, 5 * ALLO),
+        submit("w1", id, 2, "1"),
+        submit("w2", id, 2, "2"),
+    ]);
     net.wait_until(6);
     net.done(&[truth("r1", id, 2, "1"), truth("r2", id, 2, "9")]);
     refusals(&net, &[(truth("r3", id, 2, "1"), "emissions", 45, &["2 reputers with as much stake"])]);
@@ -152,7 +187,12 @@ fn registrations_stake_and_funding_that_make_no_sense_are_refused() {
     let mut net = Net::new();
     let id = market(&mut net);
     let reg = |change: &dyn Fn(&mut MsgRegister)| {
-        let mut m = MsgRegister { sender: text("bob"), topic_id: id, role: Role::Worker.into(), ..Default::default() };
+        let mut m = MsgRegister {
+            sender: text("bob"),
+            topic_id: id,
+            role: Role::Worker.into(),
+            ..Default::default()
+        };
         change(&mut m);
         Tx::new("bob", vec![pack(url::REGISTER, &m)])
     };
@@ -162,28 +202,31 @@ fn registrations_stake_and_funding_that_make_no_sense_are_refused() {
     };
     let pot = Address::of_module("topics_pot").to_string();
     let e = "emissions";
-    refusals(&net, &[
-        (reg(&|m| m.topic_id = 0), e, 23, &["topic 0", "1 to 1"]),
-        (reg(&|m| m.role = 0), e, 42, &["role", "worker or reputer"]),
-        (reg(&|m| m.role = 7), e, 42, &["role"]),
-        (reg(&|m| m.name = "x".repeat(33)), e, 42, &["name", "at most 32"]),
-        (reg(&|m| m.name = "no spaces".into()), e, 42, &["name"]),
-        (reg(&|m| m.name = "ü".into()), e, 42, &["name"]),
-        (reg(&|m| m.owner = "me".into()), e, 42, &["owner"]),
-        (reg(&|m| m.owner = pot.clone()), e, 42, &["owner", "belongs to the chain"]),
-        (register("w1", id, Role::Worker), e, 12, &["already registered as worker since block 2"]),
-        (stake("bob", id, 1), e, 13, &["as reputer"]),
-        (stake("w1", id, 1), e, 13, &["as reputer"]),
-        (stake("r1", id, 0), e, 47, &["`0`", "positive"]),
-        (stake("r1", id, 2 * PURSE), "sdk", 5, &["insufficient funds"]),
-        (stake("r1", 7, 1), e, 23, &["topic 7"]),
-        (funding(""), e, 47, &["positive"]),
-        (funding("-5"), e, 47, &["`-5`"]),
-        (funding("1.5"), e, 47, &["`1.5`"]),
-        (funding("340282366920938463463374607431768211456"), e, 47, &["positive"]),
-        (fund("bob", id, 2 * PURSE), "sdk", 5, &["insufficient funds"]),
-        (fund("bob", 2, 1), e, 23, &["topic 2"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (reg(&|m| m.topic_id = 0), e, 23, &["topic 0", "1 to 1"]),
+            (reg(&|m| m.role = 0), e, 42, &["role", "worker or reputer"]),
+            (reg(&|m| m.role = 7), e, 42, &["role"]),
+            (reg(&|m| m.name = "x".repeat(33)), e, 42, &["name", "at most 32"]),
+            (reg(&|m| m.name = "no spaces".into()), e, 42, &["name"]),
+            (reg(&|m| m.name = "ü".into()), e, 42, &["name"]),
+            (reg(&|m| m.owner = "me".into()), e, 42, &["owner"]),
+            (reg(&|m| m.owner = pot.clone()), e, 42, &["owner", "belongs to the chain"]),
+            (register("w1", id, Role::Worker), e, 12, &["already registered as worker since block 2"]),
+            (stake("bob", id, 1), e, 13, &["as reputer"]),
+            (stake("w1", id, 1), e, 13, &["as reputer"]),
+            (stake("r1", id, 0), e, 47, &["`0`", "positive"]),
+            (stake("r1", id, 2 * PURSE), "sdk", 5, &["insufficient funds"]),
+            (stake("r1", 7, 1), e, 23, &["topic 7"]),
+            (funding(""), e, 47, &["positive"]),
+            (funding("-5"), e, 47, &["`-5`"]),
+            (funding("1.5"), e, 47, &["`1.5`"]),
+            (funding("340282366920938463463374607431768211456"), e, 47, &["positive"]),
+            (fund("bob", id, 2 * PURSE), "sdk", 5, &["insufficient funds"]),
+            (fund("bob", 2, 1), e, 23, &["topic 2"]),
+        ],
+    );
     // One account may be worker and reputer, each once.
     net.done(&[register("w1", id, Role::Reputer), reg(&|_| {})]);
 }
@@ -235,7 +278,13 @@ fn a_description_is_checked_as_a_whole() {
         assert_eq!(no.id(), ("emissions", 2), "{no:?}");
         assert!(no.log.starts_with(&format!("invalid {field}: ")), "`{}` does not name {field}", no.log);
     }
-    let nothing = Tx::new("alice", vec![pack(url::CREATE_TOPIC, &dodona_proto::topics::MsgCreateTopic { creator: text("alice"), spec: None })]);
+    let nothing = Tx::new(
+        "alice",
+        vec![pack(
+            url::CREATE_TOPIC,
+            &dodona_proto::topics::MsgCreateTopic { creator: text("alice"), spec: None },
+        )],
+    );
     refusals(&net, &[(nothing, "emissions", 2, &["spec"])]);
     let mut poor = Net::new();
     poor.done(&[send("alice", "dora", 5 * ALLO)]);
@@ -275,16 +324,22 @@ fn a_topic_of_probabilities_hears_probabilities_only() {
     let mut net = Net::new();
     let s = TopicSpec { loss: Loss::Log.into(), ..spec(6, 2, 4, 3) };
     let id = net.market(s, &["w1", "w2"], &["r1"]);
-    refusals(&net, &[
-        (submit("w1", id, 2, "1.2"), "emissions", 42, &["inference", "between 0 and 1"]),
-        (submit("w1", id, 2, "-0.1"), "emissions", 42, &["between 0 and 1"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (submit("w1", id, 2, "1.2"), "emissions", 42, &["inference", "between 0 and 1"]),
+            (submit("w1", id, 2, "-0.1"), "emissions", 42, &["between 0 and 1"]),
+        ],
+    );
     net.done(&[submit("w1", id, 2, "0"), submit("w2", id, 2, "1")]);
     net.wait_until(6);
-    refusals(&net, &[
-        (truth("r1", id, 2, "0.5"), "emissions", 42, &["value", "0 or 1"]),
-        (truth("r1", id, 2, "2"), "emissions", 42, &["value"]),
-    ]);
+    refusals(
+        &net,
+        &[
+            (truth("r1", id, 2, "0.5"), "emissions", 42, &["value", "0 or 1"]),
+            (truth("r1", id, 2, "2"), "emissions", 42, &["value"]),
+        ],
+    );
     net.done(&[truth("r1", id, 2, "1")]);
 }
 
@@ -311,7 +366,11 @@ fn a_topic_wakes_when_worker_stake_and_funding_are_there_in_any_order() {
         for (done, step) in order.iter().enumerate() {
             let left = order[done..].iter().min().unwrap();
             let topic = net.topic(1);
-            assert!(!topic.active && topic.inactive_reason.contains(steps(1)[*left].1), "{}", topic.inactive_reason);
+            assert!(
+                !topic.active && topic.inactive_reason.contains(steps(1)[*left].1),
+                "{}",
+                topic.inactive_reason
+            );
             assert_eq!((topic.epochs_opened, topic.next_epoch_block), (0, 0));
             assert!(net.windows(1).windows.is_empty());
             net.done(&[steps(1)[*step].0.clone()]);

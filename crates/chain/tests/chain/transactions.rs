@@ -58,15 +58,35 @@ fn what_cannot_be_in_a_block_is_refused_with_its_own_code_and_charges_nobody() {
         ("no bytes", vec![], 18, "0 messages"),
         ("broken body", raw(&|r| r.body_bytes = vec![0xff; 9]), 2, "not a TxBody"),
         ("broken auth info", raw(&|r| r.auth_info_bytes = vec![0xff; 9]), 2, "not an AuthInfo"),
-        ("another spelling of the envelope", [own(good.clone()), vec![0x22, 0]].concat(), 2, "unknown fields"),
-        ("oversized", own(Tx { messages: vec![good.messages[0].clone(); 40], ..good.clone() }), 21, "at most 4000"),
-        ("too many messages", own(Tx { messages: vec![good.messages[0].clone(); 4], ..good.clone() }), 18, "1 to 3"),
+        (
+            "another spelling of the envelope",
+            [own(good.clone()), vec![0x22, 0]].concat(),
+            2,
+            "unknown fields",
+        ),
+        (
+            "oversized",
+            own(Tx { messages: vec![good.messages[0].clone(); 40], ..good.clone() }),
+            21,
+            "at most 4000",
+        ),
+        (
+            "too many messages",
+            own(Tx { messages: vec![good.messages[0].clone(); 4], ..good.clone() }),
+            18,
+            "1 to 3",
+        ),
         ("no message", own(Tx { messages: vec![], ..good.clone() }), 18, "0 messages"),
         ("memo too long", edit(&|b, _| b.memo = "m".repeat(257)), 12, "memo"),
         ("extension option", edit(&|b, _| b.extension_options.push(Any::default())), 2, "extension"),
         ("unknown message", edit(&|b, _| b.messages[0].type_url = "/x.Y".into()), 6, "`/x.Y`"),
         ("message of another type", edit(&|b, _| b.messages[0].value = vec![0xff]), 2, "do not fit"),
-        ("message of somebody else", own(Tx { messages: send("bob", "bob", 1).messages, ..good.clone() }), 4, "sender"),
+        (
+            "message of somebody else",
+            own(Tx { messages: send("bob", "bob", 1).messages, ..good.clone() }),
+            4,
+            "sender",
+        ),
         ("two signers", edit(&|_, a| a.signer_infos.push(a.signer_infos[0].clone())), 4, "one signer"),
         ("two signatures", raw(&|r| r.signatures.push(r.signatures[0].clone())), 4, "one signature"),
         ("no signature", raw(&|r| r.signatures.clear()), 4, "one signature"),
@@ -84,7 +104,10 @@ fn what_cannot_be_in_a_block_is_refused_with_its_own_code_and_charges_nobody() {
         ("no key", edit(&|_, a| a.signer_infos[0].public_key = None), 4, "public key is missing"),
         (
             "key of another kind",
-            edit(&|_, a| a.signer_infos[0].public_key.as_mut().unwrap().type_url = "/cosmos.crypto.ed25519.PubKey".into()),
+            edit(&|_, a| {
+                a.signer_infos[0].public_key.as_mut().unwrap().type_url =
+                    "/cosmos.crypto.ed25519.PubKey".into()
+            }),
             4,
             "only secp256k1",
         ),
@@ -106,19 +129,24 @@ fn what_cannot_be_in_a_block_is_refused_with_its_own_code_and_charges_nobody() {
         ),
         ("another chain", own(Tx { chain: "other", ..good.clone() }), 4, "chain-id (kit-1)"),
         ("another account number", own(Tx { number: Some(3), ..good.clone() }), 4, "account number (0)"),
-        (
-            "altered signature",
-            raw(&|r| r.signatures[0][3] ^= 1),
-            4,
-            "signature verification failed",
-        ),
+        ("altered signature", raw(&|r| r.signatures[0][3] ^= 1), 4, "signature verification failed"),
         ("replayed", own(Tx { sequence: -1, ..good.clone() }), 32, "expected 1, got 0"),
         ("from the future", own(Tx { sequence: 1, ..good.clone() }), 32, "expected 1, got 2"),
         ("sender without account", own(send("nobody", "bob", 1)), 9, &nobody),
-        ("fee too low", own(Tx { fee: u128::from(GAS) * 10 - 1, ..good.clone() }), 13, "required: 4000000uallo"),
+        (
+            "fee too low",
+            own(Tx { fee: u128::from(GAS) * 10 - 1, ..good.clone() }),
+            13,
+            "required: 4000000uallo",
+        ),
         ("fee above balance", own(Tx { fee: 2 * PURSE, ..good.clone() }), 5, "insufficient funds"),
         ("gas below the size of the transaction", own(good.clone().gas(BASE)), 11, "out of gas"),
-        ("after its timeout", own(Tx { timeout: 1, ..good.clone() }), 30, "block height 2 is after timeout height 1"),
+        (
+            "after its timeout",
+            own(Tx { timeout: 1, ..good.clone() }),
+            30,
+            "block height 2 is after timeout height 1",
+        ),
     ];
     for (case, bytes, code, says) in cases {
         let no = net.refused_bytes(&bytes);
@@ -157,14 +185,17 @@ fn a_failed_transaction_keeps_fee_and_sequence_and_undoes_all_its_messages() {
 #[test]
 fn a_failed_topic_message_undoes_the_ones_before_it() {
     let mut net = Net::new();
-    let tx = create("alice", spec(5, 2, 3, 2)).and(register("alice", 1, Role::Worker)).and(fund("alice", 9, 1));
+    let tx =
+        create("alice", spec(5, 2, 3, 2)).and(register("alice", 1, Role::Worker)).and(fund("alice", 9, 1));
     let receipts = net.block(std::slice::from_ref(&tx));
     assert_eq!((receipts[0].codespace.as_str(), receipts[0].code), ("emissions", 23), "{}", receipts[0].log);
     assert_eq!(net.balance("alice"), PURSE - tx.fee);
     let topic: Option<QueryTopicResponse> = net.query(path::TOPIC, &QueryTopicRequest { topic_id: 1 });
     assert_eq!(topic, None);
     // Within one transaction later messages see the earlier ones.
-    net.done(&[create("alice", spec(5, 2, 3, 2)).and(register("alice", 1, Role::Worker)).and(fund("alice", 1, 1))]);
+    net.done(&[create("alice", spec(5, 2, 3, 2))
+        .and(register("alice", 1, Role::Worker))
+        .and(fund("alice", 1, 1))]);
     assert_eq!(net.topic(1).workers, 1);
 }
 
@@ -186,7 +217,8 @@ fn a_proposer_leaves_out_what_a_validator_refuses() {
     let mut net = Net::new();
     let good = net.sign(&[send("alice", "bob", 1), send("bob", "carol", 1), send("alice", "carol", 1)]);
     let foreign = net.sign(&[Tx { chain: "other", ..send("carol", "bob", 1) }])[0].clone();
-    let mixed = vec![good[0].clone(), vec![1, 2, 3], foreign, good[1].clone(), good[0].clone(), good[2].clone()];
+    let mixed =
+        vec![good[0].clone(), vec![1, 2, 3], foreign, good[1].clone(), good[0].clone(), good[2].clone()];
     let invalid = net.execute(&mixed).unwrap_err();
     assert_eq!(invalid.index, 1);
     let (proposed, included) = net.propose(&mixed);

@@ -11,6 +11,7 @@ mod wire;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use app_channel::app::config::{ConsensusConfig, NodeConfig, ValuePayload, ValueSyncConfig};
@@ -393,12 +394,20 @@ impl NodeConfig for Settings {
     }
 }
 
-/// Starts the engine; must be called within a tokio runtime with time enabled. The application
+/// What [`start`] returns: boxed, because the code of a plain `async fn` would be generated anew in
+/// every crate that awaits it, the whole engine with it.
+pub type Starting = Pin<Box<dyn Future<Output = Result<Engine, EngineError>> + Send>>;
+
+/// Starts the engine; must be awaited within a tokio runtime with time enabled. The application
 /// moves to a thread of its own.
 ///
 /// # Errors
 /// When the log cannot be opened (another process may hold it) or an actor does not start.
-pub async fn start(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, EngineError> {
+pub fn start(app: Box<dyn Application>, cfg: EngineConfig) -> Starting {
+    Box::pin(build(app, cfg))
+}
+
+async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, EngineError> {
     if matches!(cfg.log, Log::Volatile) && !matches!(cfg.network, Network::Solo) {
         return Err(EngineError::VolatileLog);
     }

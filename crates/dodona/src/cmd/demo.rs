@@ -149,8 +149,9 @@ impl<'a> Demo<'a> {
             self.series.name,
             self.series.points.len(),
         );
-        let busy = node.rest_address().is_some_and(|a| a.port() != self.args.rest_port);
-        let note = if busy { format!(" (port {} is taken)", self.args.rest_port) } else { String::new() };
+        let wanted = self.args.rest_port;
+        let busy = wanted != 0 && node.rest_address().is_some_and(|a| a.port() != wanted);
+        let note = if busy { format!(" (port {wanted} is taken)") } else { String::new() };
         eprintln!("REST {rest}/topics/1/inference{note}");
         if height > 0 {
             eprintln!("continuing at block {height}");

@@ -75,7 +75,7 @@ impl Drop for Screen {
 }
 
 fn draw(frame: &mut Frame, view: &View) {
-    let rows = [Constraint::Length(1), Constraint::Min(8), Constraint::Length(3)];
+    let rows = [Constraint::Length(1), Constraint::Min(8), Constraint::Length(4)];
     let [head, body, foot] = Layout::vertical(rows).areas(frame.area());
     let [left, right] =
         Layout::horizontal([Constraint::Percentage(58), Constraint::Percentage(42)]).areas(body);
@@ -138,7 +138,7 @@ fn chart(frame: &mut Frame, area: Rect, view: &View) {
     let label =
         |v: f64| if v.abs() < 1e7 && v.abs() >= 0.01 { Span::raw(format!("{v:.2}")) } else { number(v) };
     let chart = Chart::new(sets)
-        .block(Block::bordered().title(format!(" truth and network inference {} ", view.unit)))
+        .block(Block::bordered().title(next_answer(view)))
         .x_axis(
             Axis::default()
                 .bounds([first, last])
@@ -150,6 +150,17 @@ fn chart(frame: &mut Frame, area: Rect, view: &View) {
             label(high),
         ]));
     frame.render_widget(chart, area);
+}
+
+/// What the network says now, whose truth nobody knows yet.
+fn next_answer(view: &View) -> String {
+    let e = view.newest;
+    let interval = e.interval.unwrap_or_default();
+    let digits = if e.combined.abs() >= 1_000.0 { 0 } else { 3 };
+    format!(
+        " epoch {}: the network says {:.digits$} {} (95 %: {:.digits$} to {:.digits$}) ",
+        e.epoch, e.combined, view.unit, interval.p2, interval.p98
+    )
 }
 
 fn members(frame: &mut Frame, area: Rect, view: &View) {
@@ -178,6 +189,6 @@ fn members(frame: &mut Frame, area: Rect, view: &View) {
         ])
     });
     let widths = [Constraint::Length(22), Constraint::Min(12), Constraint::Length(10)];
-    let head = Row::new(["member", "weight", "ALLO earned"]).style(Style::new().add_modifier(Modifier::BOLD));
+    let head = Row::new(["member", "weight", "ALLO"]).style(Style::new().add_modifier(Modifier::BOLD));
     frame.render_widget(Table::new(rows, widths).header(head).block(Block::bordered()), area);
 }

@@ -2,7 +2,7 @@
 
 use dodona_client::{Client, ClientError, Transport};
 use dodona_proto::{
-    topics::{Forecast, MsgSubmitPayload},
+    topics::{Forecast, MsgSubmitPayload, QueryWindowsResponse},
     tx::pack,
     url,
 };
@@ -26,10 +26,14 @@ impl ForecasterRole {
         Self { seat, forecaster, next: 0, members: Vec::new() }
     }
 
-    /// Submits to every open window.
-    pub fn act<T: Transport>(&mut self, client: &Client<T>) -> Result<Turn, ClientError> {
+    /// Submits to every open window of those `seen`.
+    pub fn act<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        seen: &QueryWindowsResponse,
+    ) -> Result<Turn, ClientError> {
         let mut turn = Turn::default();
-        let windows = self.seat.open_for_workers(client)?;
+        let windows = self.seat.open_for_workers(seen);
         if windows.is_empty() {
             return Ok(turn);
         }

@@ -1,5 +1,6 @@
 //! Roles: who acts for a topic. Each acts only on what anybody can see (open windows, scored epochs, its own data)
-//! and only by signed transactions, once per epoch, in windows the chain has announced.
+//! and only by signed transactions, once per epoch, in windows the chain has announced. Whoever runs several roles asks
+//! for the windows once and shows them to all.
 
 mod forecaster;
 mod reputer;
@@ -9,7 +10,7 @@ use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_proto::{
     Address,
     sign::AccountKey,
-    topics::{MsgAddStake, MsgFundTopic, MsgRegister, Role, Window},
+    topics::{MsgAddStake, MsgFundTopic, MsgRegister, QueryWindowsResponse, Role, Window},
     tx::pack,
     url,
 };
@@ -117,24 +118,19 @@ impl Seat {
     }
 
     /// Windows of epochs this seat has not dealt with yet, oldest first, that accept payloads in the next block.
-    fn open_for_workers<T: Transport>(&self, client: &Client<T>) -> Result<Vec<Window>, ClientError> {
-        self.windows(client, |w, next| w.state == "open" && (w.worker_first..=w.worker_last).contains(&next))
+    fn open_for_workers(&self, seen: &QueryWindowsResponse) -> Vec<Window> {
+        self.fresh(seen, |w, next| w.state == "open" && (w.worker_first..=w.worker_last).contains(&next))
     }
 
     /// The same for truths.
-    fn open_for_truth<T: Transport>(&self, client: &Client<T>) -> Result<Vec<Window>, ClientError> {
-        self.windows(client, |w, next| (w.truth_first..=w.truth_last).contains(&next))
+    fn open_for_truth(&self, seen: &QueryWindowsResponse) -> Vec<Window> {
+        self.fresh(seen, |w, next| (w.truth_first..=w.truth_last).contains(&next))
     }
 
-    fn windows<T: Transport>(
-        &self,
-        client: &Client<T>,
-        accepts: impl Fn(&Window, u64) -> bool,
-    ) -> Result<Vec<Window>, ClientError> {
-        let answer = client.windows(self.topic)?;
-        let next = answer.height + 1;
-        let fresh = |w: &Window| self.done.is_none_or(|done| w.epoch > done);
-        Ok(answer.windows.into_iter().filter(|w| fresh(w) && accepts(w, next)).collect())
+    fn fresh(&self, seen: &QueryWindowsResponse, accepts: impl Fn(&Window, u64) -> bool) -> Vec<Window> {
+        let next = seen.height + 1;
+        let fresh = |w: &&Window| self.done.is_none_or(|done| w.epoch > done);
+        seen.windows.iter().filter(|w| fresh(w) && accepts(w, next)).cloned().collect()
     }
 
     /// Sends one epoch's message. A node that has it already (after a restart, say) is not an error.

@@ -1,7 +1,11 @@
 //! A reputer: reads what happened from its series and reports it.
 
 use dodona_client::{Client, ClientError, Transport};
-use dodona_proto::{topics::MsgReportTruth, tx::pack, url};
+use dodona_proto::{
+    topics::{MsgReportTruth, QueryWindowsResponse},
+    tx::pack,
+    url,
+};
 
 use super::{Seat, Timeline, Turn, gas};
 use crate::series::Series;
@@ -19,10 +23,15 @@ impl ReputerRole {
         Self { seat, timeline }
     }
 
-    /// Reports to every open window.
-    pub fn act<T: Transport>(&mut self, client: &Client<T>, series: &Series) -> Result<Turn, ClientError> {
+    /// Reports to every open window of those `seen`.
+    pub fn act<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        seen: &QueryWindowsResponse,
+        series: &Series,
+    ) -> Result<Turn, ClientError> {
         let mut turn = Turn::default();
-        for window in self.seat.open_for_truth(client)? {
+        for window in self.seat.open_for_truth(seen) {
             let Some(point) = series.points.get(self.timeline.target(window.epoch)) else {
                 self.seat.skip(window.epoch, &mut turn);
                 continue;

@@ -1,7 +1,11 @@
 //! A worker: one model, one answer per epoch.
 
 use dodona_client::{Client, ClientError, Transport};
-use dodona_proto::{topics::MsgSubmitPayload, tx::pack, url};
+use dodona_proto::{
+    topics::{MsgSubmitPayload, QueryWindowsResponse},
+    tx::pack,
+    url,
+};
 
 use super::{Seat, Timeline, Turn, gas};
 use crate::{model::Model, series::Series};
@@ -21,10 +25,15 @@ impl WorkerRole {
         Self { seat, model, timeline, observed: 0 }
     }
 
-    /// Submits to every open window.
-    pub fn act<T: Transport>(&mut self, client: &Client<T>, series: &Series) -> Result<Turn, ClientError> {
+    /// Submits to every open window of those `seen`.
+    pub fn act<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        seen: &QueryWindowsResponse,
+        series: &Series,
+    ) -> Result<Turn, ClientError> {
         let mut turn = Turn::default();
-        for window in self.seat.open_for_workers(client)? {
+        for window in self.seat.open_for_workers(seen) {
             let Some(value) = self.predict(series, window.epoch) else {
                 self.seat.skip(window.epoch, &mut turn);
                 continue;
