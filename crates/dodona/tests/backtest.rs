@@ -1,4 +1,5 @@
 //! The backtest as its user runs it.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
 use std::{fs, process::Command};
 

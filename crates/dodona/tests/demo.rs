@@ -1,4 +1,5 @@
 //! The demo as its user runs it: the real program, its exit code, what it prints, what it leaves behind.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
 //! A whole node with one validator: its blocks prove its state, its door answers, garbage does it no harm.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
 use std::{
     io::{Read, Write},

@@ -12,8 +12,8 @@ fn bench(c: &mut Criterion) {
     group.bench_function("secp256k1 (libsecp256k1)", |b| b.iter(|| verify(key.public(), &message, &sig)));
     group.bench_function("k256 (pure Rust)", |b| {
         b.iter(|| {
-            let key = VerifyingKey::from_sec1_bytes(key.public()).unwrap();
-            key.verify(&message, &Signature::from_slice(&sig).unwrap())
+            let key = VerifyingKey::from_sec1_bytes(key.public()).expect("a public key");
+            key.verify(&message, &Signature::from_slice(&sig).expect("64 bytes"))
         })
     });
     group.finish();

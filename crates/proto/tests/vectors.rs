@@ -1,4 +1,5 @@
 //! Byte-exact agreement with transactions signed by a published client.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,5 @@
 //! Long stories, run by the nextest profile `slow`: what the rules are worth on real series.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
 use std::{fs::File, path::PathBuf};
 
@@ -17,7 +18,8 @@ fn all_series() -> Vec<Series> {
     let mut all: Vec<Series> = data::NAMES.iter().filter_map(|name| data::bundled(name)).collect();
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
     let shared = std::env::var_os("DODONA_SHARED").map_or_else(|| default.into(), PathBuf::from).join("data");
-    for name in ["elec_vic_30m", "bike_dc_1h", "btc_usd_1h", "vix_1d", "pm25_beijing_1h", "temp_yosemite_5m"] {
+    for name in ["elec_vic_30m", "bike_dc_1h", "btc_usd_1h", "vix_1d", "pm25_beijing_1h", "temp_yosemite_5m"]
+    {
         match File::open(shared.join(name).with_extension("csv")) {
             Ok(file) => all.push(Series::from_csv(name, file).unwrap()),
             Err(_) => println!("skipped: {name} is absent in {}", shared.display()),

@@ -1,5 +1,6 @@
 //! Whole-network stories on a chain without consensus: everybody acts by signed transactions, and every promise of the
 //! state is checked after every block.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
 use dodona_chain::Signatures;
 use dodona_client::Client;
@@ -168,10 +169,13 @@ fn a_reputer_who_lies_alone_is_outvoted_and_earns_next_to_nothing() {
         assert_eq!(epoch.truth.unwrap(), honest.points[timeline.target(epoch.epoch)].value);
     }
     let board = Client::new(&story.chain).leaderboard(TOPIC).unwrap().rows;
-    let earned = |name: &str| {
-        board.iter().find(|r| r.name == name).unwrap().earned.parse::<u128>().unwrap()
-    };
-    assert!(earned("reputer-3") * 20 < earned("reputer-1"), "{} {}", earned("reputer-3"), earned("reputer-1"));
+    let earned = |name: &str| board.iter().find(|r| r.name == name).unwrap().earned.parse::<u128>().unwrap();
+    assert!(
+        earned("reputer-3") * 20 < earned("reputer-1"),
+        "{} {}",
+        earned("reputer-3"),
+        earned("reputer-1")
+    );
 }
 
 #[test]
