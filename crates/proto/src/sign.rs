@@ -1,5 +1,5 @@
 //! Account signatures: ECDSA over secp256k1 on a SHA-256 digest, 64 bytes r‖s with low s, deterministic nonce.
-//! The C library behind this checks about three times as many signatures per second as the pure-Rust one
+//! The C library behind this checks almost twice as many signatures per second as the pure-Rust one
 //! (`cargo bench -p dodona-proto`); docs/decisions/0004 has the figures.
 
 use secp256k1::{Message, PublicKey, SecretKey, ecdsa::Signature};
