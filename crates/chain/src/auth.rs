@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_proto::Address;
 use dodona_store::{Item, Map, Read, StoreError};
 
-use crate::ctx::State;
+use crate::state::State;
 
 /// Address → account. Written when an account first receives or sends something. Numbers are dense from 0.
 const ACCOUNTS: Map<[u8; 20], Account> = Map::new(*b"aa");

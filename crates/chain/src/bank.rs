@@ -5,10 +5,12 @@ use dodona_store::{Item, Map, Read, StoreError};
 
 use crate::{
     accounts, auth,
-    ctx::{Ctx, State},
+    ctx::Ctx,
     error::{Coded, Failure},
     event::Event,
     gas,
+    state::State,
+    text::{parse_amount, printable},
 };
 
 /// Address → uallo. Absent means zero; zero is never stored.
@@ -136,18 +138,4 @@ pub(crate) fn send(ctx: &mut Ctx, from: Address, message: &MsgSend) -> Result<()
     transfer(ctx.state, from, to, amount)?;
     ctx.emit(Event::new("transfer").with("sender", from).with("recipient", to).with("amount", amount));
     Ok(())
-}
-
-/// A plain decimal integer: digits only, no sign, no leading zeros but "0" itself, at most 39 digits.
-pub fn parse_amount(text: &str) -> Option<u128> {
-    let plain = !text.is_empty() && text.len() <= 39 && text.bytes().all(|b| b.is_ascii_digit());
-    if !plain || (text.len() > 1 && text.starts_with('0')) {
-        return None;
-    }
-    text.parse().ok()
-}
-
-/// At most forty characters of a foreign text, without control characters, for use in an error.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
 }

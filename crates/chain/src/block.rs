@@ -1,11 +1,12 @@
 //! The day of the chain: begin → transactions → end. The one ordered list of modules, each place with its reason.
 
 use crate::{
-    ctx::{Ctx, State},
+    ctx::Ctx,
     error::Failure,
     event::Event,
     mint,
     params::Params,
+    state::State,
     topics,
     tx::{self, Parsed, Place, Receipt, Verdict},
     validators::Validator,

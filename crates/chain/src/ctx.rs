@@ -1,11 +1,6 @@
 //! The only door out of a handler: state to read and write, parameters, the block's height, gas, events.
 
-use dodona_store::{Overlay, Snapshot};
-
-use crate::{event::Event, gas::Meter, params::Params};
-
-/// The state a block works on: committed values below, its own writes on top.
-pub type State = Overlay<Snapshot>;
+use crate::{event::Event, gas::Meter, params::Params, state::State};
 
 /// What a handler can see and touch.
 pub struct Ctx<'a> {

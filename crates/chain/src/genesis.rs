@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts, auth, bank,
-    ctx::State,
     error::Failure,
     params::{self, Params, text},
+    state::State,
     validators::{self, Validator},
 };
 

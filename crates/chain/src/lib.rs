@@ -14,6 +14,8 @@ mod invariants;
 mod mint;
 mod params;
 mod query;
+mod state;
+mod text;
 pub mod topics;
 mod tx;
 mod validators;
@@ -26,7 +28,6 @@ use dodona_proto::tx::TxHash;
 use dodona_store::{Hash, Item, Overlay, Prepared, RecordChange, Store, StoreError};
 use sha2::{Digest, Sha256};
 
-pub use bank::parse_amount;
 pub use block::InvalidTx;
 pub use error::{Coded, Failure, Refusal};
 pub use event::Event;
@@ -35,10 +36,11 @@ pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisValidator};
 pub use invariants::Violation;
 pub use params::Params;
 pub use query::QueryError;
+pub use text::parse_amount;
 pub use tx::{Parsed, Receipt, TxError};
 pub use validators::Validator;
 
-use ctx::State;
+use state::State;
 use tx::{Place, Verdict};
 use verified::Verified;
 
@@ -217,6 +219,11 @@ impl App {
         let tip = TIP.get(&state)?.ok_or(AppError::NoTip)?;
         let params = params::get(&state)?;
         Ok(Checker { state, params, height: tip.height + 1 })
+    }
+
+    /// Who sent a transaction, as far as that can be said without any state.
+    pub fn signer(&self, checker: &Checker, bytes: &[u8]) -> Result<dodona_proto::Address, Failure> {
+        Ok(tx::parse(bytes, &checker.params)?.signer)
     }
 
     /// Would this transaction do what it asks for in the next block, after the ones checked before it? Messages

@@ -7,9 +7,9 @@ use dodona_store::{Item, Read, StoreError};
 use crate::{
     accounts::{ecosystem, fee_collector},
     bank,
-    ctx::State,
     error::Failure,
     params::Params,
+    state::State,
     validators::{self, Validator},
 };
 

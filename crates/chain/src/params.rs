@@ -5,7 +5,7 @@ use dodona_proto::ALLO;
 use dodona_store::{Item, Read, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::ctx::State;
+use crate::state::State;
 
 const PARAMS: Item<Params> = Item::new(*b"pp");
 
@@ -130,6 +130,6 @@ pub(crate) mod text {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u128, D::Error> {
         let text = String::deserialize(d)?;
-        crate::bank::parse_amount(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is no amount")))
+        crate::text::parse_amount(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is no amount")))
     }
 }

@@ -10,7 +10,7 @@ use dodona_proto::{
 use dodona_store::StoreError;
 use prost::Message;
 
-use crate::{App, AppError, auth, bank, mint, params, topics};
+use crate::{App, AppError, auth, bank, mint, params, text, topics};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ pub(crate) fn answer(app: &App, name: &str, request: &[u8]) -> Result<Vec<u8>, Q
                 .ok_or_else(|| no_topic(q.topic_id))?
                 .encode_to_vec()
         }
-        other => return Err(QueryError::Unknown(bank::printable(other))),
+        other => return Err(QueryError::Unknown(text::printable(other))),
     })
 }
 

@@ -22,13 +22,14 @@ use prost::Message;
 use prost_types::Any;
 
 use crate::{
-    accounts, auth,
-    bank::{self, parse_amount, printable},
-    ctx::{Ctx, State},
+    accounts, auth, bank,
+    ctx::Ctx,
     error::{Coded, Failure, Refusal},
     event::Event,
     gas,
     params::Params,
+    state::State,
+    text::{parse_amount, printable},
     topics,
     verified::Verified,
 };

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_proto::Address;
 use dodona_store::{Item, Read, StoreError};
 
-use crate::ctx::State;
+use crate::state::State;
 
 /// The set that decides the next block, in the order of its public keys.
 const VALIDATORS: Item<Vec<Validator>> = Item::new(*b"vv");

@@ -121,6 +121,29 @@ fn nothing_is_left_behind_without_a_home() {
 }
 
 #[test]
+fn a_polite_kill_ends_with_the_summary_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = demo(&["--epochs", "3000"])
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It is under way once its folder exists.
+    while fs::read_dir(dir.path()).unwrap().count() == 0 {
+        assert!(child.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(5));
+    }
+    thread::sleep(Duration::from_millis(500));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let summary = json(&output);
+    assert!(summary["losses"]["epochs"].as_u64().unwrap() < 3000);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_home_of_another_demo_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().to_str().unwrap();

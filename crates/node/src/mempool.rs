@@ -86,15 +86,14 @@ impl Mempool {
             );
             return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
         }
-        let checked = self.app.check(&mut inner.checker, bytes)?;
-        // Only now the sender is known; its transaction is undone by the next recheck if it has too many.
-        let waiting = inner.senders.get(&checked.signer).copied().unwrap_or(0);
+        let sender = self.app.signer(&inner.checker, bytes)?;
+        let waiting = inner.senders.get(&sender).copied().unwrap_or(0);
         if waiting >= self.limits.per_sender {
-            self.recheck(&mut inner)?;
             let log = format!("mempool is full: {waiting} transactions of this sender wait already");
             return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
         }
-        inner.push(Waiting { hash, sender: checked.signer, bytes: bytes.to_vec() });
+        self.app.check(&mut inner.checker, bytes)?;
+        inner.push(Waiting { hash, sender, bytes: bytes.to_vec() });
         Ok(hash)
     }
 

@@ -15,16 +15,12 @@ use super::{
     pot_account, score,
     state::{
         Answer, DUE, EPOCHS, Epoch, EpochState, INFERENCES, Key, MEMBERS, Member, NetworkInference, OPENINGS,
-        Opening, PAYLOADS, POTS, Part, Payload, RECORDS, REGRETS, Record, TOPICS, TRUTHS, Topic, Void,
-        WEIGHTS, part, phase,
+        Opening, PAYLOADS, POTS, Part, Payload, RECORDS, REGRETS, Record, TOPICS, Topic, Void, WEIGHTS, part,
+        phase,
     },
+    void::close_void,
 };
-use crate::{
-    accounts, bank,
-    ctx::{Ctx, State},
-    error::Failure,
-    event::Event,
-};
+use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event, state::State};
 
 /// Begin of block: splits `available` (it lies in the ecosystem account) between active topics by weight.
 pub(crate) fn begin(state: &mut State, available: u128) -> Result<(), Failure> {
@@ -169,30 +165,6 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     RECORDS.put(ctx.state, &(id, nonce), &Record { answer, outcome: None });
     OPENINGS.put(ctx.state, &(id, nonce), &opening);
-    Ok(())
-}
-
-/// Ends an epoch without a score. What was in the topic's pot stays there for later epochs.
-pub(super) fn close_void(
-    ctx: &mut Ctx,
-    topic: &mut Topic,
-    nonce: u64,
-    mut epoch: Epoch,
-    reason: Void,
-) -> Result<(), Failure> {
-    let id = topic.id;
-    topic.void += 1;
-    // An epoch without an answer must not wait for a truth.
-    DUE.delete(ctx.state, &(epoch.truth_last, phase::SCORE, id, nonce));
-    epoch.state = EpochState::Void(reason);
-    EPOCHS.put(ctx.state, &(id, nonce), &epoch);
-    OPENINGS.delete(ctx.state, &(id, nonce));
-    for (key, _) in TRUTHS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)? {
-        TRUTHS.delete(ctx.state, &key);
-    }
-    ctx.emit(
-        Event::new("epoch_void").with("topic_id", id).with("nonce", nonce).with("reason", reason.text()),
-    );
     Ok(())
 }
 

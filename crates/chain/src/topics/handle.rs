@@ -26,11 +26,12 @@ use super::{
 };
 use crate::{
     accounts,
-    bank::{self, BankError, parse_amount, printable},
+    bank::{self, BankError},
     ctx::Ctx,
     error::{Coded, Failure},
     event::Event,
     gas,
+    text::{parse_amount, printable},
 };
 
 /// Longest epoch, window or lag: about a year of one-second blocks.

@@ -11,6 +11,7 @@ pub mod query;
 mod schedule;
 mod score;
 pub mod state;
+mod void;
 
 use dodona_proto::Address;
 

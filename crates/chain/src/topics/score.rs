@@ -16,13 +16,13 @@ use dodona_mechanism::{
 use dodona_proto::Address;
 
 use super::{
-    block::close_void,
     pot_account,
     state::{
         EPOCHS, EpochState, Key, LossSums, MEMBERS, Member, OPENINGS, Opening, Outcome, POTS, Part, RECORDS,
         REGISTRATIONS, REGRETS, Record, RegretMemory, Report, STAKES, Split, TRUTHS, Topic, TruthReport,
         Void, part, role,
     },
+    void::close_void,
 };
 use crate::{bank, ctx::Ctx, error::Failure, event::Event, params::Params};
 

@@ -24,6 +24,7 @@ use dodona_sim::{
     world::{self, Cast, Setup, TOPIC},
 };
 use sha2::{Digest, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::screen::{Screen, View};
 use crate::{
@@ -77,13 +78,6 @@ struct Demo<'a> {
     height: u64,
 }
 
-/// How a stretch of epochs ended.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum End {
-    Reached,
-    Interrupted,
-}
-
 impl<'a> Demo<'a> {
     async fn play(args: &'a DemoArgs, series: Series, dir: &Path) -> Result<()> {
         let started = Instant::now();
@@ -125,14 +119,15 @@ impl<'a> Demo<'a> {
             height,
         };
         demo.greet(&node, height);
+        // Whatever ends it, the node is stopped in order and the summary is told.
         let outcome = tokio::select! {
             outcome = demo.run(&handle) => outcome,
             reason = node.failed() => Err(reason.into()),
+            () = interrupted() => Ok(()),
         };
-        let summary = demo.summary(&handle, started.elapsed());
         node.stop().await?;
         outcome?;
-        summary?.print(args.output == Output::Json);
+        demo.summary(&handle, started.elapsed())?.print(args.output == Output::Json);
         if args.keep {
             eprintln!("the chain is kept in {}", dir.display());
         }
@@ -171,9 +166,7 @@ impl<'a> Demo<'a> {
         }
         self.learn()?;
         let replayed = if self.args.headless { total } else { self.args.replay.min(total) };
-        if self.replay(node, replayed).await? == End::Interrupted || self.args.headless {
-            return Ok(());
-        }
+        self.replay(node, replayed).await?;
         if std::io::stdout().is_terminal() {
             self.live_screen(node, total).await
         } else {
@@ -182,37 +175,26 @@ impl<'a> Demo<'a> {
     }
 
     /// Makes blocks as fast as the chain can until so many epochs are scored.
-    async fn replay(&mut self, node: &NodeHandle, epochs: u64) -> Result<End> {
+    async fn replay(&mut self, node: &NodeHandle, epochs: u64) -> Result<()> {
         let bar = progress_bar("epochs");
         bar.set_length(epochs);
-        let interrupt = tokio::signal::ctrl_c();
-        tokio::pin!(interrupt);
         while self.next < epochs {
-            tokio::select! {
-                biased;
-                _ = &mut interrupt => {
-                    bar.finish_and_clear();
-                    return Ok(End::Interrupted);
-                }
-                made = self.block(node) => made?,
-            }
+            self.block(node).await?;
             bar.set_position(self.next);
         }
         bar.finish_and_clear();
-        Ok(End::Reached)
+        Ok(())
     }
 
     /// One epoch a second, a line each: for pipes and logs.
     async fn live_lines(&mut self, node: &NodeHandle, epochs: u64) -> Result<()> {
         let mut tick = tokio::time::interval(LIVE);
         while self.next < epochs {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => return Ok(()),
-                _ = tick.tick() => {}
-            }
+            tick.tick().await;
             self.block(node).await?;
             if let Some(e) = self.recent.back() {
-                println!(
+                // Standard output belongs to the summary.
+                eprintln!(
                     "epoch {} truth {} network {:.4} | {}",
                     e.epoch,
                     e.truth.unwrap_or_default(),
@@ -332,6 +314,18 @@ impl<'a> Demo<'a> {
             wall_seconds,
             signatures_checked: true,
         })
+    }
+}
+
+/// Resolves when somebody asks the program to end: Ctrl-C, or a polite kill.
+async fn interrupted() {
+    let mut terminate = match signal(SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(_) => return drop(tokio::signal::ctrl_c().await),
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 
