@@ -72,7 +72,7 @@ pub(crate) fn answer(app: &App, name: &str, request: &[u8]) -> Result<Vec<u8>, Q
         }
         path::WINDOWS => {
             let q: QueryWindowsRequest = of(request)?;
-            let height = app.tip()?.height;
+            let height = crate::TIP.get(&read)?.ok_or(AppError::NoTip)?.height;
             topics::query::windows(&read, q.topic_id, height)?
                 .ok_or_else(|| no_topic(q.topic_id))?
                 .encode_to_vec()
@@ -100,12 +100,13 @@ pub(crate) fn answer(app: &App, name: &str, request: &[u8]) -> Result<Vec<u8>, Q
 /// The chain's part of a status; block id and mempool are the node's to add.
 fn status(app: &App) -> Result<wire::QueryStatusResponse, QueryError> {
     let read = app.store.snapshot()?;
-    let tip = app.tip()?;
+    // One snapshot for all: a block may be committed while this is answered.
+    let tip = crate::TIP.get(&read)?.ok_or(AppError::NoTip)?;
     Ok(wire::QueryStatusResponse {
         chain_id: tip.chain_id,
         height: tip.height,
         block_id: Vec::new(),
-        app_hash: app.root().to_vec(),
+        app_hash: read.root().to_vec(),
         time_ms: tip.time_ms,
         txs: tip.txs,
         supply: bank::supply(&read)?.to_string(),

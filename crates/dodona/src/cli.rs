@@ -85,7 +85,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 600)]
     pub replay: u64,
     /// Rows from the question to its answer
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=999))]
     pub horizon: u64,
     /// Makes the participants' keys; same seed and arguments give the same state root
     #[arg(long, default_value_t = 1)]
@@ -122,7 +122,7 @@ pub struct BacktestArgs {
     #[arg(long, value_enum, default_value = "squared")]
     pub loss: Loss,
     /// Rows from the question to its answer
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=999))]
     pub horizon: u64,
     /// What is printed at the end
     #[arg(long, value_enum, default_value = "text")]

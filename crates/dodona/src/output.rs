@@ -1,5 +1,7 @@
 //! What a run ends with: one JSON object, or the same as a table.
 
+use std::io::{ErrorKind, Write};
+
 use dodona_sim::report::{Earning, Loss, Losses, percent_below};
 use serde::Serialize;
 
@@ -37,13 +39,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Prints it the way that was asked for.
-    pub fn print(&self, json: bool) {
-        if json {
-            // Plain structs of numbers and text: there is always a JSON form.
-            println!("{}", serde_json::to_string(self).unwrap_or_default());
-        } else {
-            print!("{}", self.text());
+    /// Prints it the way that was asked for. A reader who has gone away is no error.
+    pub fn print(&self, json: bool) -> anyhow::Result<()> {
+        let text = if json { serde_json::to_string(self)? + "\n" } else { self.text() };
+        match std::io::stdout().lock().write_all(text.as_bytes()) {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
         }
     }
 
@@ -99,7 +100,11 @@ impl Summary {
 pub fn verdict(l: &Losses) -> String {
     let against = |other: Loss| {
         let p = percent_below(l.network.squared, other.squared);
-        if p >= 0.0 { format!("{p:.1} % below") } else { format!("{:.1} % ABOVE", -p) }
+        match p {
+            _ if p >= 0.0 => format!("{p:.1} % below"),
+            _ if p.is_finite() => format!("{:.1} % ABOVE", -p),
+            _ => "ABOVE the zero error of".to_string(),
+        }
     };
     let best = l.best_member.as_ref().map_or(String::new(), |b| {
         format!(", {} the best member, which nobody knew in advance", against(b.loss))

@@ -82,6 +82,22 @@ fn every_rule_loss_and_horizon_runs() {
 }
 
 #[test]
+fn rows_in_which_nobody_reported_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.csv");
+    let mut text = String::from("timestamp,truth,a,b\n");
+    for i in 0..100 {
+        let cells = if i % 10 == 3 { ",".to_string() } else { format!("{i},{}", i + 1) };
+        text.push_str(&format!("{},{i},{cells}\n", 1_600_000_000 + i));
+    }
+    fs::write(&path, text).unwrap();
+    for horizon in ["1", "3"] {
+        let report = backtest(&["--predictions", path.to_str().unwrap(), "--horizon", horizon]).unwrap();
+        assert_eq!(report["losses"]["epochs"], 90);
+    }
+}
+
+#[test]
 fn unusable_input_is_named() {
     assert!(backtest(&["--data", "nothing.csv"]).unwrap_err().contains("nothing.csv"));
     let dir = tempfile::tempdir().unwrap();

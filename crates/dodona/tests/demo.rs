@@ -162,6 +162,36 @@ fn a_folder_with_other_things_in_it_is_no_home() {
 }
 
 #[test]
+fn a_first_start_that_was_cut_off_is_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let text = home.to_str().unwrap();
+    json(&run(demo(&["--epochs", "3", "--home", text])));
+    // Only the key was written; then, everything but what this demo is.
+    fs::remove_file(home.join("genesis.json")).unwrap();
+    fs::remove_file(home.join("chain.redb")).unwrap();
+    fs::remove_file(home.join("demo.txt")).unwrap();
+    json(&run(demo(&["--epochs", "3", "--home", text])));
+    fs::write(home.join("demo.txt"), "").unwrap();
+    json(&run(demo(&["--epochs", "4", "--home", text])));
+    // A key of somebody else would never be asked for a vote.
+    fs::write(home.join("validator_key.hex"), "11".repeat(32)).unwrap();
+    fails_with(demo(&["--epochs", "5", "--home", text]), &["validator_key.hex", "backup"]);
+}
+
+#[test]
+fn numbers_that_fade_to_nothing_are_submitted_as_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = String::from("timestamp,value\n");
+    for i in 0..900 {
+        let value = if i < 100 { 1000.0 + f64::from(i) } else { 0.0 };
+        text.push_str(&format!("{},{value}\n", 1_600_000_000 + 3600 * i));
+    }
+    let summary = json(&run(demo(&["--epochs", "300", "--series", &csv(dir.path(), &text)])));
+    assert_eq!(summary["losses"]["epochs"], 300);
+}
+
+#[test]
 fn a_taken_port_is_replaced() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -191,6 +221,7 @@ fn a_bad_csv_is_refused_with_line_and_column() {
     };
     fails_with(demo(&["--series", &rows("1700000000,many\n")]), &["line 202", "many"]);
     fails_with(demo(&["--series", &rows("1700000000,1e400\n")]), &["line 202"]);
+    fails_with(demo(&["--series", &rows("1700000000,1e-50\n")]), &["line 202", "column 2", "another unit"]);
     fails_with(demo(&["--series", &rows("1500000000,3\n")]), &["line 202"]);
     fails_with(demo(&["--series", &rows("\n1700000000,\n")]), &["line 203"]);
     fails_with(demo(&["--series", "no/such.csv"]), &["electricity", "no/such.csv"]);

@@ -67,7 +67,9 @@ impl NodeHandle {
         // The chain does not know its block ids and what waits for it.
         let mut status = QueryStatusResponse::decode(answer.as_slice())
             .map_err(|e| QueryError::Internal(e.to_string()))?;
-        status.block_id = self.head().block_id.to_vec();
+        let results = records::results(self.app.store(), status.height)
+            .map_err(|e| QueryError::Internal(e.to_string()))?;
+        status.block_id = results.map_or_else(Vec::new, |r| r.block_id.to_vec());
         status.mempool_txs = self.mempool.len() as u64;
         Ok(status.encode_to_vec())
     }

@@ -10,6 +10,9 @@ use std::{
 use dodona_chain::{Genesis, GenesisError};
 use dodona_consensus::SigningKey;
 
+/// What a first start makes before the genesis file, which marks a complete home.
+const UNFINISHED: [&str; 3] = ["validator_key.hex", "validator_key.part", "genesis.part"];
+
 /// A node's folder, opened.
 pub struct Home {
     dir: PathBuf,
@@ -48,6 +51,9 @@ pub enum HomeError {
         /// What was wanted.
         wanted: String,
     },
+    /// The key would never be asked for a vote, and no block would ever be made.
+    #[error("the key in {} belongs to no validator of this chain's genesis: restore the right one from your backup", .0.display())]
+    Stranger(PathBuf),
     /// The key file does not hold a key.
     #[error("{} does not hold a validator key (64 hex digits): restore it from your backup", .0.display())]
     Key(PathBuf),
@@ -75,15 +81,21 @@ impl Home {
                 });
             }
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let mut entries = fs::read_dir(dir).map_err(failed("cannot read", dir))?;
-                if entries.next().is_some() {
-                    return Err(HomeError::Other {
-                        path: dir.to_path_buf(),
-                        found: "files but no genesis.json".into(),
-                        wanted: format!("`{}`", genesis.chain_id),
-                    });
+                for entry in fs::read_dir(dir).map_err(failed("cannot read", dir))? {
+                    let name = entry.map_err(failed("cannot read", dir))?.file_name();
+                    // A first start that was cut off leaves these; it is simply done again.
+                    if !UNFINISHED.iter().any(|own| name == *own) {
+                        return Err(HomeError::Other {
+                            path: dir.to_path_buf(),
+                            found: "files but no genesis.json".into(),
+                            wanted: format!("`{}`", genesis.chain_id),
+                        });
+                    }
                 }
-                write_new(&dir.join("validator_key.hex"), hex::encode(key.to_bytes()).as_bytes())?;
+                let key_path = dir.join("validator_key.hex");
+                if !key_path.exists() {
+                    write_new(&key_path, hex::encode(key.to_bytes()).as_bytes())?;
+                }
                 write_new(&genesis_path, document.as_bytes())?;
             }
             Err(cause) => return Err(failed("cannot read", &genesis_path)(cause)),
@@ -94,7 +106,12 @@ impl Home {
             .ok()
             .and_then(|b| b.try_into().ok())
             .ok_or_else(|| HomeError::Key(key_path.clone()))?;
-        Ok(Self { dir: dir.to_path_buf(), genesis, key: SigningKey::from_bytes(&bytes) })
+        let key = SigningKey::from_bytes(&bytes);
+        let public = hex::encode(key.verifying_key().to_bytes());
+        if !genesis.validators.iter().any(|v| v.public_key.eq_ignore_ascii_case(&public)) {
+            return Err(HomeError::Stranger(key_path));
+        }
+        Ok(Self { dir: dir.to_path_buf(), genesis, key })
     }
 
     /// The folder.
@@ -128,5 +145,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&part).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&part, path).map_err(failed)
+    fs::rename(&part, path).map_err(failed)?;
+    // The name itself must survive a power cut too.
+    match path.parent() {
+        Some(dir) => fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed),
+        None => Ok(()),
+    }
 }

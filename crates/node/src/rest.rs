@@ -2,6 +2,7 @@
 //! ask the handle, render. The compatible doors for wallets and SDKs come beside it.
 
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -59,9 +60,11 @@ pub enum RestError {
 
 /// Binds `wanted`, or any free port of the same address if that one is taken; the answer says which.
 pub fn bind(wanted: SocketAddr) -> Result<TcpListener, RestError> {
-    TcpListener::bind(wanted)
-        .or_else(|_| TcpListener::bind(SocketAddr::new(wanted.ip(), 0)))
-        .map_err(|cause| RestError::Bind { address: wanted, cause })
+    match TcpListener::bind(wanted) {
+        Err(e) if e.kind() == ErrorKind::AddrInUse => TcpListener::bind(SocketAddr::new(wanted.ip(), 0)),
+        bound => bound,
+    }
+    .map_err(|cause| RestError::Bind { address: wanted, cause })
 }
 
 /// Serves until the task is aborted.
@@ -101,7 +104,8 @@ fn routes(node: NodeHandle) -> Router {
         .with_state(node)
 }
 
-/// Requests beyond the limit are refused at once, and none may take longer than its time.
+/// Requests beyond the limit are refused at once; a body that trickles in is cut off. Answering itself is bounded by
+/// page sizes and runs on threads of its own, so that it holds nobody up.
 async fn bounded(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let Ok(_permit) = permits.try_acquire() else {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy: try again in a second").into_response();
@@ -158,9 +162,21 @@ impl From<Refusal> for Problem {
 type Answer = Result<Response, Problem>;
 type Node = State<NodeHandle>;
 
+/// Runs what reads the disk, or waits for a lock, on a thread for such work.
+async fn aside<A: Send + 'static>(work: impl FnOnce() -> A + Send + 'static) -> Result<A, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer was interrupted"))
+}
+
 /// Asks the one dispatch table and renders its answer.
-fn ask<A: Message + Default + Serialize>(node: &NodeHandle, name: &str, request: &impl Message) -> Answer {
-    let bytes = node.query(name, &request.encode_to_vec())?;
+async fn ask<A: Message + Default + Serialize>(
+    node: NodeHandle,
+    name: &'static str,
+    request: impl Message,
+) -> Answer {
+    let request = request.encode_to_vec();
+    let bytes = aside(move || node.query(name, &request)).await??;
     let answer =
         A::decode(bytes.as_slice()).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
     Ok(axum::Json(answer).into_response())
@@ -190,18 +206,20 @@ async fn index() -> Response {
 }
 
 async fn status(State(node): Node) -> Answer {
-    ask::<QueryStatusResponse>(&node, path::STATUS, &QueryStatusRequest {})
+    ask::<QueryStatusResponse>(node, path::STATUS, QueryStatusRequest {}).await
 }
 
 async fn block(State(node): Node, Path(height): Path<String>) -> Answer {
     let height = if height == "latest" { 0 } else { number("height", &height)? };
-    let found = node.block(height).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+    let found = aside(move || node.block(height))
+        .await?
+        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
     let block = found.ok_or_else(|| Problem::not_found(format!("no block {height}")))?;
     Ok(axum::Json(block).into_response())
 }
 
 async fn account(State(node): Node, Path(address): Path<String>) -> Answer {
-    ask::<QueryAccountResponse>(&node, path::ACCOUNT, &QueryAccountRequest { address })
+    ask::<QueryAccountResponse>(node, path::ACCOUNT, QueryAccountRequest { address }).await
 }
 
 /// Paging in a URL; what is absent is the beginning and a full page.
@@ -216,44 +234,46 @@ struct Page {
 
 async fn topics(State(node): Node, Query(page): Query<Page>) -> Answer {
     let request = QueryTopicsRequest { after_id: page.after, limit: page.limit };
-    ask::<QueryTopicsResponse>(&node, path::TOPICS, &request)
+    ask::<QueryTopicsResponse>(node, path::TOPICS, request).await
 }
 
 async fn topic(State(node): Node, Path(id): Path<String>) -> Answer {
     let topic_id = number("topic", &id)?;
-    ask::<QueryTopicResponse>(&node, path::TOPIC, &QueryTopicRequest { topic_id })
+    ask::<QueryTopicResponse>(node, path::TOPIC, QueryTopicRequest { topic_id }).await
 }
 
 async fn windows(State(node): Node, Path(id): Path<String>) -> Answer {
     let topic_id = number("topic", &id)?;
-    ask::<QueryWindowsResponse>(&node, path::WINDOWS, &QueryWindowsRequest { topic_id })
+    ask::<QueryWindowsResponse>(node, path::WINDOWS, QueryWindowsRequest { topic_id }).await
 }
 
 async fn inference(State(node): Node, Path(id): Path<String>) -> Answer {
     let topic_id = number("topic", &id)?;
-    ask::<QueryEpochResponse>(&node, path::EPOCH, &QueryEpochRequest { topic_id, nonce: 0 })
+    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce: 0 }).await
 }
 
 async fn epoch(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {
     let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
-    ask::<QueryEpochResponse>(&node, path::EPOCH, &QueryEpochRequest { topic_id, nonce })
+    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce }).await
 }
 
 async fn epochs(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
     let topic_id = number("topic", &id)?;
     let request = QueryEpochsRequest { topic_id, from_epoch: page.from, limit: page.limit };
-    ask::<QueryEpochsResponse>(&node, path::EPOCHS, &request)
+    ask::<QueryEpochsResponse>(node, path::EPOCHS, request).await
 }
 
 async fn leaderboard(State(node): Node, Path(id): Path<String>) -> Answer {
     let topic_id = number("topic", &id)?;
-    ask::<QueryLeaderboardResponse>(&node, path::LEADERBOARD, &QueryLeaderboardRequest { topic_id })
+    ask::<QueryLeaderboardResponse>(node, path::LEADERBOARD, QueryLeaderboardRequest { topic_id }).await
 }
 
 async fn tx(State(node): Node, Path(hash): Path<String>) -> Answer {
     let bytes = hex::decode(&hash).ok().and_then(|b| b.try_into().ok());
     let hash = bytes.ok_or_else(|| Problem::bad("a transaction hash has 64 hex digits"))?;
-    let found = node.tx(&hash).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+    let found = aside(move || node.tx(&hash))
+        .await?
+        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
     let receipt = found.ok_or_else(|| Problem::not_found("no such transaction in a block yet"))?;
     Ok(axum::Json(receipt).into_response())
 }
@@ -274,6 +294,6 @@ async fn broadcast(State(node): Node, headers: axum::http::HeaderMap, body: Byte
     } else {
         body.to_vec()
     };
-    let hash = node.broadcast(&bytes)?;
+    let hash = aside(move || node.broadcast(&bytes)).await??;
     Ok((StatusCode::ACCEPTED, axum::Json(json!({ "hash": hex::encode_upper(hash) }))).into_response())
 }

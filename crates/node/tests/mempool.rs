@@ -1,9 +1,7 @@
 //! What the mempool promises: bounds, order of arrival, and no transaction that could not be in the next block.
 #![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
-use dodona_chain::{
-    App, BlockInput, Failure, Genesis, GenesisAccount, GenesisValidator, Params, Signatures,
-};
+use dodona_chain::{App, BlockInput, Failure, Genesis, GenesisAccount, GenesisValidator, Params, Signatures};
 use dodona_node::{Limits, Mempool};
 use dodona_proto::{
     ALLO,

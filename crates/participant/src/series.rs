@@ -20,6 +20,10 @@ pub const MAX_MATRIX_LINE: usize = 1 << 20;
 pub const MAX_MEMBERS: usize = 10_000;
 /// Most cells (rows × members) of a prediction matrix: half a gigabyte in memory.
 pub const MAX_CELLS: usize = 64 << 20;
+/// Largest number that can be submitted to a topic.
+pub const MAX_SIZE: f64 = 1e40;
+/// Smallest number other than zero that can be submitted to a topic.
+pub const MIN_SIZE: f64 = 1e-40;
 /// Longest member name, in bytes.
 pub const MAX_NAME: usize = 64;
 
@@ -119,6 +123,11 @@ pub enum SeriesError {
     NotANumber { line: u64, column: usize, cell: String },
     #[error("line {line}, column {column}: `{cell}` is not a finite number: correct it, or delete the row")]
     NotFinite { line: u64, column: usize, cell: String },
+    #[error(
+        "line {line}, column {column}: `{cell}` is beyond what a submission can carry, zero or {MIN_SIZE:e} to \
+         {MAX_SIZE:e} in size: use another unit"
+    )]
+    Size { line: u64, column: usize, cell: String },
     #[error(
         "line {line}, column {column}: `{cell}` is not a time: write 2024-02-29, 2024-02-29T13:30:00Z, the same \
          with an offset such as +01:00, or seconds since 1970"
@@ -567,14 +576,15 @@ fn looks_like_data(cell: &str) -> bool {
     cell.parse::<f64>().is_ok() || parse_time(cell).is_some()
 }
 
-/// The finite number in a cell.
+/// The number in a cell: finite, and of a size that a submission can carry.
 fn number(line: u64, column: usize, name: &str, cell: &str) -> Result<f64, SeriesError> {
     if cell.is_empty() {
         return Err(SeriesError::EmptyCell { line, column, name: name.to_owned() });
     }
     match cell.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(SeriesError::NotFinite { line, column, cell: short(cell) }),
+        Ok(value) if !value.is_finite() => Err(SeriesError::NotFinite { line, column, cell: short(cell) }),
+        Ok(value) if value == 0.0 || (MIN_SIZE..=MAX_SIZE).contains(&value.abs()) => Ok(value),
+        Ok(_) => Err(SeriesError::Size { line, column, cell: short(cell) }),
         Err(_) => Err(SeriesError::NotANumber { line, column, cell: short(cell) }),
     }
 }

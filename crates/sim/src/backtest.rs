@@ -2,11 +2,14 @@
 //! handlers, scoring and pay as on a chain. Signatures alone are neither made nor checked, because the run makes all
 //! transactions itself.
 
+use std::collections::VecDeque;
+
 use dodona_chain::{AppError, Receipt, Signatures};
 use dodona_client::{Client, ClientError};
 use dodona_participant::{
     forecaster::Forecaster,
     model::{self, Model},
+    role::sayable,
     series::{PredictionMatrix, Series},
 };
 use dodona_proto::{
@@ -21,7 +24,7 @@ use dodona_proto::{
     },
     topics::{
         self as wire, Forecast, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
-        MsgSubmitPayload, QueryEpochResponse,
+        MsgSubmitPayload,
     },
     tx::pack,
     url,
@@ -62,8 +65,6 @@ pub struct Outcome {
     pub supply: String,
     /// Root of the last state, hex.
     pub state_root: String,
-    /// Newest 300 scored epochs, oldest first, for a look.
-    pub tail: Vec<QueryEpochResponse>,
 }
 
 /// Why a run did not end well.
@@ -188,7 +189,7 @@ impl Feed {
                 }
                 self.observed = known + 1;
                 let horizon = self.horizon;
-                self.models.iter_mut().map(|m| m.predict(horizon).filter(|v| v.is_finite())).collect()
+                self.models.iter_mut().map(|m| m.predict(horizon).and_then(sayable)).collect()
             }
             Source::Matrix(m) => (0..m.members.len()).map(|j| m.report(epoch as usize, j)).collect(),
         }
@@ -216,13 +217,18 @@ pub fn run(
     let mut reputer = Actor::new(setup.seed, "reputer");
 
     let all = workers.iter().chain(&judges).chain([&reputer]).map(|a| a.name.clone()).collect::<Vec<_>>();
-    let genesis = world::genesis(setup.seed, [1; 32], &all);
+    let mut genesis = world::genesis(setup.seed, [1; 32], &all);
+    // Somebody else's matrix may have more columns than a chain would hear; the judge hears them all.
+    let members = u32::try_from(workers.len()).unwrap_or(u32::MAX);
+    genesis.params.max_members_regret = genesis.params.max_members_regret.max(members);
     let mut chain = LocalChain::new(&genesis, Signatures::Trust)?;
     begin(&mut chain, setup, &mut consumer, &mut reputer, workers.iter_mut().chain(&mut judges))?;
 
     let lag = setup.horizon as u64;
     let mut tally = Tally::default();
-    let mut tail = std::collections::VecDeque::new();
+    // Epochs waiting for their truth, oldest first: whether anybody answered. Without an answer there is nothing to
+    // score, and the chain refuses a truth.
+    let mut answered = VecDeque::new();
     let mut txs_total = 0;
     // One block per epoch: its answers, and the truth of the epoch asked `lag` blocks before.
     for block in 0..feed.epochs + lag {
@@ -250,7 +256,11 @@ pub fn run(
                 txs.push(judge.tx(url::SUBMIT, &message));
             }
         }
-        if let Some(epoch) = block.checked_sub(lag) {
+        if block < feed.epochs {
+            answered.push_back(!txs.is_empty());
+        }
+        let due = block.checked_sub(lag).filter(|_| answered.pop_front().unwrap_or(false));
+        if let Some(epoch) = due {
             let (sender, value) = (reputer.address.clone(), feed.truth(epoch).to_string());
             let evidence = Vec::new();
             let message = MsgReportTruth { sender, topic_id: TOPIC, nonce: nonce - lag, value, evidence };
@@ -260,7 +270,7 @@ pub fn run(
         let receipts = chain.block(txs)?;
         refused(&receipts)?;
 
-        if block >= lag {
+        if due.is_some() {
             let scored = Client::new(&chain).epoch(TOPIC, nonce - lag)?;
             let losses: Vec<(String, f64)> = scored
                 .parts
@@ -272,10 +282,6 @@ pub fn run(
                 forecaster.observe(scored.epoch, &losses);
             }
             tally.add(&scored);
-            tail.push_back(scored);
-            if tail.len() > 300 {
-                tail.pop_front();
-            }
         }
         if block % 100 == 0 {
             progress(block.min(feed.epochs), feed.epochs);
@@ -297,7 +303,6 @@ pub fn run(
         txs: txs_total,
         supply: status.supply,
         state_root: status.app_hash.iter().map(|b| format!("{b:02x}")).collect(),
-        tail: tail.into(),
     })
 }
 

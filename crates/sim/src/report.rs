@@ -159,9 +159,9 @@ impl From<&LeaderboardRow> for Earning {
     }
 }
 
-/// How far `a` lies below `b`, in percent; negative when it lies above.
+/// How far `a` lies below `b`, in percent; negative when it lies above, without end above a perfect `b`.
 pub fn percent_below(a: f64, b: f64) -> f64 {
-    if b == 0.0 { 0.0 } else { 100.0 * (1.0 - a / b) }
+    if a == b { 0.0 } else { 100.0 * (1.0 - a / b) }
 }
 
 #[cfg(test)]
@@ -204,6 +204,7 @@ mod tests {
     fn percentages_keep_their_sign() {
         assert_eq!(percent_below(50.0, 100.0), 50.0);
         assert_eq!(percent_below(150.0, 100.0), -50.0);
-        assert_eq!(percent_below(1.0, 0.0), 0.0);
+        assert_eq!(percent_below(0.0, 0.0), 0.0);
+        assert_eq!(percent_below(1.0, 0.0), f64::NEG_INFINITY);
     }
 }

@@ -89,10 +89,16 @@ fn hex_of(bytes: &[u8]) -> String {
 
 /// Description of a topic that asks one question a block.
 pub fn topic_spec(setup: &Setup, title: &str, unit: &str) -> TopicSpec {
+    let shown = |text: &str, bytes: usize| {
+        let mut kept: String = text.chars().filter(|c| !c.is_control()).collect();
+        kept.truncate(kept.floor_char_boundary(bytes));
+        kept
+    };
+    let title = shown(title, 80);
     TopicSpec {
-        title: title.chars().filter(|c| !c.is_control()).take(40).collect(),
+        title: if title.is_empty() { "series".into() } else { title },
         target: format!("the value {} row(s) after the newest known one", setup.horizon),
-        unit: unit.chars().filter(|c| !c.is_control()).take(8).collect(),
+        unit: shown(unit, 32),
         truth_source: "the series itself, row by row".into(),
         rule: setup.rule.into(),
         loss: setup.loss.into(),

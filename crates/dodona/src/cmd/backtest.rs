@@ -56,8 +56,7 @@ pub fn run(args: BacktestArgs) -> Result<()> {
         wall_seconds,
         signatures_checked: false,
     };
-    summary.print(args.output == Output::Json);
-    Ok(())
+    summary.print(args.output == Output::Json)
 }
 
 /// A bar on standard error, or nothing where nobody looks.

@@ -7,14 +7,14 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use dodona_client::Client;
+use dodona_client::{Client, ClientError};
 use dodona_consensus::SigningKey;
 use dodona_node::{Clock, Gate, Height, Home, Limits, Node, NodeConfig, NodeHandle};
 use dodona_participant::{role::Timeline, series::Series};
@@ -24,7 +24,10 @@ use dodona_sim::{
     world::{self, Cast, Setup, TOPIC},
 };
 use sha2::{Digest, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Interval, MissedTickBehavior},
+};
 
 use super::screen::{Screen, View};
 use crate::{
@@ -49,6 +52,9 @@ pub fn run(args: DemoArgs) -> Result<()> {
     if available == 0 {
         bail!("{} rows are too few for a horizon of {horizon}", series.points.len());
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Before the folder exists: whatever ends the program from here on, it goes too.
+    let ends = runtime.block_on(async { Ends::watch() })?;
     let temporary;
     let dir = match &args.home {
         Some(dir) => dir.as_path(),
@@ -59,8 +65,36 @@ pub fn run(args: DemoArgs) -> Result<()> {
             temporary.path()
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(Demo::play(&args, series, dir))
+    let outcome = runtime.block_on(Demo::play(&args, series, dir, ends));
+    if args.keep {
+        tell(&format!("the chain is kept in {}", dir.display()));
+    }
+    outcome
+}
+
+/// A line for people, on standard error; if nobody is left to read it, so be it.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The polite ways to end a program: Ctrl-C, kill, closing the terminal.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    fn watch() -> std::io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [a, b, c] = kinds.map(signal);
+        Ok(Self([a?, b?, c?]))
+    }
+
+    async fn any(&mut self) {
+        let [a, b, c] = &mut self.0;
+        tokio::select! {
+            _ = a.recv() => {}
+            _ = b.recv() => {}
+            _ = c.recv() => {}
+        }
+    }
 }
 
 struct Demo<'a> {
@@ -79,7 +113,7 @@ struct Demo<'a> {
 }
 
 impl<'a> Demo<'a> {
-    async fn play(args: &'a DemoArgs, series: Series, dir: &Path) -> Result<()> {
+    async fn play(args: &'a DemoArgs, series: Series, dir: &Path, mut ends: Ends) -> Result<()> {
         let started = Instant::now();
         let horizon = args.horizon as usize;
         let setup = Setup { rule: args.rule.into(), loss: Loss::Squared, horizon, seed: args.seed };
@@ -123,33 +157,32 @@ impl<'a> Demo<'a> {
         let outcome = tokio::select! {
             outcome = demo.run(&handle) => outcome,
             reason = node.failed() => Err(reason.into()),
-            () = interrupted() => Ok(()),
+            () = ends.any() => Ok(()),
         };
         node.stop().await?;
         outcome?;
-        demo.summary(&handle, started.elapsed())?.print(args.output == Output::Json);
-        if args.keep {
-            eprintln!("the chain is kept in {}", dir.display());
-        }
-        Ok(())
+        // A block may have been on its way when the run was interrupted.
+        demo.height = handle.head().height;
+        demo.learn()?;
+        demo.summary(&handle, started.elapsed())?.print(args.output == Output::Json)
     }
 
     fn greet(&self, node: &Node, height: u64) {
         let rest = node.rest_address().map_or(String::new(), |a| format!("http://{a}"));
-        eprintln!(
+        tell(&format!(
             "dodona demo: {} models, {} forecasters and {} reputers on `{}` ({} rows)",
             self.cast.workers.len(),
             self.cast.forecasters.len(),
             self.cast.reputers.len(),
             self.series.name,
             self.series.points.len(),
-        );
+        ));
         let wanted = self.args.rest_port;
         let busy = wanted != 0 && node.rest_address().is_some_and(|a| a.port() != wanted);
         let note = if busy { format!(" (port {wanted} is taken)") } else { String::new() };
-        eprintln!("REST {rest}/topics/1/inference{note}");
+        tell(&format!("REST {rest}/topics/1/inference{note}"));
         if height > 0 {
-            eprintln!("continuing at block {height}");
+            tell(&format!("continuing at block {height}"));
         }
     }
 
@@ -162,7 +195,7 @@ impl<'a> Demo<'a> {
         };
         let total = wanted.min(available);
         if self.args.epochs.is_some_and(|e| e > available) {
-            eprintln!("the series answers {available} epochs only");
+            tell(&format!("the series answers {available} epochs only"));
         }
         self.learn()?;
         let replayed = if self.args.headless { total } else { self.args.replay.min(total) };
@@ -188,19 +221,19 @@ impl<'a> Demo<'a> {
 
     /// One epoch a second, a line each: for pipes and logs.
     async fn live_lines(&mut self, node: &NodeHandle, epochs: u64) -> Result<()> {
-        let mut tick = tokio::time::interval(LIVE);
+        let mut tick = steady(LIVE);
         while self.next < epochs {
             tick.tick().await;
             self.block(node).await?;
             if let Some(e) = self.recent.back() {
                 // Standard output belongs to the summary.
-                eprintln!(
+                tell(&format!(
                     "epoch {} truth {} network {:.4} | {}",
                     e.epoch,
                     e.truth.unwrap_or_default(),
                     e.combined,
                     self.running_line()
-                );
+                ));
             }
         }
         Ok(())
@@ -209,8 +242,8 @@ impl<'a> Demo<'a> {
     /// One epoch a second on a terminal screen, until somebody leaves it.
     async fn live_screen(&mut self, node: &NodeHandle, epochs: u64) -> Result<()> {
         let mut screen = Screen::open()?;
-        let mut tick = tokio::time::interval(LIVE);
-        let mut frame = tokio::time::interval(Duration::from_millis(50));
+        let mut tick = steady(LIVE);
+        let mut frame = steady(Duration::from_millis(50));
         while self.next < epochs {
             tokio::select! {
                 _ = tick.tick() => self.block(node).await?,
@@ -222,7 +255,10 @@ impl<'a> Demo<'a> {
                 }
             }
             let status = self.client.status()?;
-            let open = self.client.epoch(TOPIC, 0)?;
+            let open = match self.client.epoch(TOPIC, 0) {
+                Err(ClientError::NotFound(_)) => continue, // nothing was answered yet
+                open => open?,
+            };
             let members = self.client.leaderboard(TOPIC)?.rows;
             screen.draw(&View {
                 series: &self.series.name,
@@ -317,16 +353,11 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// Resolves when somebody asks the program to end: Ctrl-C, or a polite kill.
-async fn interrupted() {
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(_) => return drop(tokio::signal::ctrl_c().await),
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+/// Ticks that are late do not hurry: after a pause the demo goes on at its pace.
+fn steady(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 fn seed_bytes(seed: u64) -> [u8; 32] {
@@ -349,6 +380,10 @@ fn same_demo(dir: &Path, wanted: &str) -> Result<()> {
     let path = dir.join("demo.txt");
     match fs::read_to_string(&path) {
         Ok(found) if found == wanted => Ok(()),
+        // A first start that was cut off here.
+        Ok(found) if wanted.starts_with(&found) => {
+            fs::write(&path, wanted).with_context(|| format!("cannot write {}", path.display()))
+        }
         Ok(found) => bail!(
             "{} holds another demo: {}; these arguments mean: {}. Use the same arguments or an empty folder",
             dir.display(),

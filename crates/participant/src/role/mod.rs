@@ -15,6 +15,8 @@ use dodona_proto::{
     url,
 };
 
+use crate::series::{MAX_SIZE, MIN_SIZE};
+
 pub use forecaster::ForecasterRole;
 pub use reputer::ReputerRole;
 pub use worker::WorkerRole;
@@ -29,6 +31,13 @@ pub mod gas {
     pub const fn forecast(elements: usize) -> u64 {
         100_000 + 3_000 * elements as u64
     }
+}
+
+/// A prediction as it can be submitted: what is closer to zero than a submission can say is zero; what is too large,
+/// or no number, is not said.
+pub fn sayable(value: f64) -> Option<f64> {
+    let size = value.abs();
+    if size < MIN_SIZE { Some(0.0) } else { (size <= MAX_SIZE).then_some(value) }
 }
 
 /// Where the series stands when an epoch asks its question: epoch k is asked when rows up to `first_row + k` are
@@ -154,5 +163,20 @@ impl Seat {
     fn skip(&mut self, epoch: u64, turn: &mut Turn) {
         self.done = Some(epoch);
         turn.skipped += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sayable;
+
+    #[test]
+    fn what_cannot_be_submitted_is_zero_or_not_said() {
+        assert_eq!(sayable(-1.5), Some(-1.5));
+        assert_eq!(sayable(1e-41), Some(0.0));
+        assert_eq!(sayable(-0.0), Some(0.0));
+        assert_eq!(sayable(1e41), None);
+        assert_eq!(sayable(f64::NAN), None);
+        assert_eq!(sayable(f64::NEG_INFINITY), None);
     }
 }

@@ -7,7 +7,7 @@ use dodona_proto::{
     url,
 };
 
-use super::{Seat, Timeline, Turn, gas};
+use super::{Seat, Timeline, Turn, gas, sayable};
 use crate::{model::Model, series::Series};
 
 /// Feeds a model with what is known and submits what it predicts.
@@ -58,6 +58,6 @@ impl WorkerRole {
             self.model.observe(*point);
         }
         self.observed = known + 1;
-        self.model.predict(self.timeline.horizon).filter(|v| v.is_finite())
+        self.model.predict(self.timeline.horizon).and_then(sayable)
     }
 }
