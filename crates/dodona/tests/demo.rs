@@ -129,12 +129,11 @@ fn a_polite_kill_ends_with_the_summary_and_leaves_nothing_behind() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // It is under way once its folder exists.
+    // From the moment its folder exists it must also take it away.
     while fs::read_dir(dir.path()).unwrap().count() == 0 {
         assert!(child.try_wait().unwrap().is_none());
         thread::sleep(Duration::from_millis(5));
     }
-    thread::sleep(Duration::from_millis(500));
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();

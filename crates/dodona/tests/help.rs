@@ -1,0 +1,26 @@
+//! The manual is what `--help` prints: a change of it is seen in review.
+#![allow(clippy::unwrap_used)] // failing is how a test speaks
+
+use std::process::Command;
+
+fn help(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_dodona")).args(args).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_manual_is_as_reviewed() {
+    insta::assert_snapshot!("dodona", help(&["--help"]));
+    insta::assert_snapshot!("demo", help(&["demo", "--help"]));
+    insta::assert_snapshot!("backtest", help(&["backtest", "--help"]));
+}
+
+#[test]
+fn wrong_arguments_end_with_code_2() {
+    for args in [&["demo", "--rule", "magic"][..], &["demo", "--epochs", "0"], &["backtest"], &["fly"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dodona")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
