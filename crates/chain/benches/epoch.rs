@@ -7,22 +7,13 @@ use std::cell::RefCell;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use dodona_chain::{App, BlockInput, Genesis, GenesisAccount, GenesisValidator, Params, Signatures};
 use dodona_proto::{
-    ALLO, DENOM,
-    cosmos::{
-        base::v1beta1::Coin,
-        crypto::secp256k1::PubKey,
-        tx::{
-            signing::v1beta1::SignMode,
-            v1beta1::{AuthInfo, Fee, ModeInfo, SignerInfo, TxBody, TxRaw, mode_info},
-        },
-    },
-    path,
+    ALLO, path,
     sign::AccountKey,
     topics::{
         MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth, MsgSubmitPayload,
         QueryTopicRequest, QueryTopicResponse, Role, Rule, TopicSpec,
     },
-    tx::{Signing, pack},
+    tx::{Sender, Signing, pack},
     url,
 };
 use dodona_store::{Config, Store};
@@ -110,22 +101,7 @@ impl Network {
             return signing.build(vec![message], 0);
         }
         // Nobody looks at the signature: leaving it blank keeps the signer out of a profile of the chain.
-        let mode = mode_info::Single { mode: SignMode::Direct.into() };
-        let auth = AuthInfo {
-            signer_infos: vec![SignerInfo {
-                public_key: Some(pack(url::SECP256K1, &PubKey { key: key.public().to_vec() })),
-                mode_info: Some(ModeInfo { sum: Some(mode_info::Sum::Single(mode)) }),
-                sequence,
-            }],
-            fee: Some(Fee {
-                amount: vec![Coin { denom: DENOM.into(), amount: fee.to_string() }],
-                gas_limit,
-                ..Fee::default()
-            }),
-        };
-        let body = TxBody { messages: vec![message], ..TxBody::default() };
-        let (body_bytes, auth_info_bytes) = (body.encode_to_vec(), auth.encode_to_vec());
-        TxRaw { body_bytes, auth_info_bytes, signatures: vec![vec![0; 64]] }.encode_to_vec()
+        Sender { public_key: key.public(), sequence, fee, gas_limit }.unsigned(vec![message])
     }
 
     /// The transactions of the next block: an answer of everybody, a truth for the epoch before.

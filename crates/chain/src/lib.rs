@@ -24,7 +24,6 @@ mod verified;
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use dodona_proto::tx::TxHash;
 use dodona_store::{Hash, Item, Overlay, Prepared, RecordChange, Store, StoreError};
 use sha2::{Digest, Sha256};
 
@@ -149,21 +148,6 @@ pub struct Checker {
     height: u64,
 }
 
-/// A transaction the mempool may take.
-#[derive(Clone, Debug)]
-pub struct Checked {
-    /// SHA-256 of the bytes.
-    pub hash: TxHash,
-    /// Who sent it.
-    pub signer: dodona_proto::Address,
-    /// Its place among the sender's transactions.
-    pub sequence: u64,
-    /// Gas limit.
-    pub gas_limit: u64,
-    /// Fee, uallo.
-    pub fee: u128,
-}
-
 impl App {
     /// Opens a chain; an empty store is given its genesis state.
     pub fn open(store: Store, genesis: &Genesis, signatures: Signatures) -> Result<Self, AppError> {
@@ -221,15 +205,21 @@ impl App {
         Ok(Checker { state, params, height: tip.height + 1 })
     }
 
-    /// Who sent a transaction, as far as that can be said without any state.
-    pub fn signer(&self, checker: &Checker, bytes: &[u8]) -> Result<dodona_proto::Address, Failure> {
-        Ok(tx::parse(bytes, &checker.params)?.signer)
+    /// Takes a transaction apart, as far as that goes without any state.
+    pub fn parse(&self, checker: &Checker, bytes: &[u8]) -> Result<Parsed, Failure> {
+        Ok(tx::parse(bytes, &checker.params)?)
     }
 
     /// Would this transaction do what it asks for in the next block, after the ones checked before it? Messages
     /// are tried too: what cannot count is refused here, before its sender pays.
-    pub fn check(&self, checker: &mut Checker, bytes: &[u8]) -> Result<Checked, Failure> {
-        let parsed = tx::parse(bytes, &checker.params)?;
+    pub fn check(&self, checker: &mut Checker, bytes: &[u8]) -> Result<Parsed, Failure> {
+        let parsed = self.parse(checker, bytes)?;
+        self.check_parsed(checker, &parsed)?;
+        Ok(parsed)
+    }
+
+    /// [`App::check`] of a transaction already taken apart.
+    pub fn check_parsed(&self, checker: &mut Checker, parsed: &Parsed) -> Result<(), Failure> {
         let place = Place {
             chain_id: &self.chain_id,
             params: &checker.params,
@@ -237,7 +227,7 @@ impl App {
             height: checker.height,
         };
         let before = checker.state.savepoint();
-        let failed = match tx::execute(&parsed, &mut checker.state, &place) {
+        let failed = match tx::execute(parsed, &mut checker.state, &place) {
             Err(halt) => Some(halt),
             Ok(Verdict::Inadmissible(refusal)) => Some(Failure::Refused(refusal)),
             Ok(Verdict::Executed(r)) if r.code != 0 => {
@@ -251,8 +241,7 @@ impl App {
             return Err(failure);
         }
         checker.state.release(before);
-        let Parsed { hash, signer, sequence, gas_limit, fee, .. } = parsed;
-        Ok(Checked { hash, signer, sequence, gas_limit, fee })
+        Ok(())
     }
 
     /// Executes a block proposed by somebody. The inner error says why the block is invalid.

@@ -36,6 +36,11 @@ pub enum Rule {
     Mean,
 }
 
+/// A choice as it is written on the command line.
+pub fn choice_name(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}
+
 impl From<Rule> for topics::Rule {
     fn from(rule: Rule) -> Self {
         match rule {

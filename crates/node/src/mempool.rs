@@ -86,13 +86,14 @@ impl Mempool {
             );
             return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
         }
-        let sender = self.app.signer(&inner.checker, bytes)?;
+        let parsed = self.app.parse(&inner.checker, bytes)?;
+        let sender = parsed.signer;
         let waiting = inner.senders.get(&sender).copied().unwrap_or(0);
         if waiting >= self.limits.per_sender {
             let log = format!("mempool is full: {waiting} transactions of this sender wait already");
             return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
         }
-        self.app.check(&mut inner.checker, bytes)?;
+        self.app.check_parsed(&mut inner.checker, &parsed)?;
         inner.push(Waiting { hash, sender, bytes: bytes.to_vec() });
         Ok(hash)
     }

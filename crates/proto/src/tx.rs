@@ -64,17 +64,51 @@ impl Signing<'_> {
     /// A signed transaction, ready to be broadcast.
     pub fn build(&self, messages: Vec<Any>, timeout_height: u64) -> Vec<u8> {
         let body_bytes = TxBody { messages, timeout_height, ..TxBody::default() }.encode_to_vec();
-        let auth_info_bytes = self.auth_info().encode_to_vec();
+        let auth_info_bytes = self.sender().auth_info().encode_to_vec();
         let doc = sign_bytes(&body_bytes, &auth_info_bytes, self.chain_id, self.account_number);
         let signatures = vec![self.key.sign(&doc).to_vec()];
         TxRaw { body_bytes, auth_info_bytes, signatures }.encode_to_vec()
+    }
+
+    fn sender(&self) -> Sender<'_> {
+        Sender {
+            public_key: self.key.public(),
+            sequence: self.sequence,
+            fee: self.fee,
+            gas_limit: self.gas_limit,
+        }
+    }
+}
+
+/// What a transaction says about its sender.
+#[derive(Clone, Debug)]
+pub struct Sender<'a> {
+    /// Compressed public key.
+    pub public_key: &'a [u8; 33],
+    /// How many transactions the account has sent.
+    pub sequence: u64,
+    /// Fee offered, in uallo.
+    pub fee: u128,
+    /// Upper bound of the work.
+    pub gas_limit: u64,
+}
+
+impl Sender<'_> {
+    /// A transaction with a blank where its signature belongs: for replays that check none, and for nothing else.
+    pub fn unsigned(&self, messages: Vec<Any>) -> Vec<u8> {
+        TxRaw {
+            body_bytes: TxBody { messages, ..TxBody::default() }.encode_to_vec(),
+            auth_info_bytes: self.auth_info().encode_to_vec(),
+            signatures: vec![vec![0; 64]],
+        }
+        .encode_to_vec()
     }
 
     fn auth_info(&self) -> AuthInfo {
         let mode = mode_info::Single { mode: SignMode::Direct.into() };
         AuthInfo {
             signer_infos: vec![SignerInfo {
-                public_key: Some(pack(url::SECP256K1, &PubKey { key: self.key.public().to_vec() })),
+                public_key: Some(pack(url::SECP256K1, &PubKey { key: self.public_key.to_vec() })),
                 mode_info: Some(ModeInfo { sum: Some(mode_info::Sum::Single(mode)) }),
                 sequence: self.sequence,
             }],

@@ -9,24 +9,16 @@ use dodona_client::{Client, ClientError};
 use dodona_participant::{
     forecaster::Forecaster,
     model::{self, Model},
-    role::sayable,
+    role::{sayable, sayable_forecast},
     series::{PredictionMatrix, Series},
 };
 use dodona_proto::{
-    ALLO, DENOM,
-    cosmos::{
-        base::v1beta1::Coin,
-        crypto::secp256k1::PubKey,
-        tx::{
-            signing::v1beta1::SignMode,
-            v1beta1::{AuthInfo, Fee, ModeInfo, SignerInfo, TxBody, TxRaw, mode_info},
-        },
-    },
+    ALLO,
     topics::{
-        self as wire, Forecast, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
+        self as wire, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
         MsgSubmitPayload,
     },
-    tx::pack,
+    tx::{Sender, pack},
     url,
 };
 use prost::Message;
@@ -100,7 +92,7 @@ pub enum BacktestError {
 struct Actor {
     name: String,
     address: String,
-    public_key: prost_types::Any,
+    public_key: [u8; 33],
     sequence: u64,
 }
 
@@ -110,34 +102,19 @@ impl Actor {
         Self {
             name: name.to_string(),
             address: key.address().to_string(),
-            public_key: pack(url::SECP256K1, &PubKey { key: key.public().to_vec() }),
+            public_key: *key.public(),
             sequence: 0,
         }
     }
 
     /// A transaction without a signature.
     fn tx(&mut self, url: &str, message: &impl Message) -> Vec<u8> {
-        let body = TxBody { messages: vec![pack(url, message)], ..TxBody::default() };
-        let single = mode_info::Single { mode: SignMode::Direct.into() };
-        let auth = AuthInfo {
-            signer_infos: vec![SignerInfo {
-                public_key: Some(self.public_key.clone()),
-                mode_info: Some(ModeInfo { sum: Some(mode_info::Sum::Single(single)) }),
-                sequence: self.sequence,
-            }],
-            fee: Some(Fee {
-                amount: vec![Coin { denom: DENOM.into(), amount: (u128::from(GAS) * 10).to_string() }],
-                gas_limit: GAS,
-                ..Fee::default()
-            }),
-        };
+        let sequence = self.sequence;
         self.sequence += 1;
-        TxRaw {
-            body_bytes: body.encode_to_vec(),
-            auth_info_bytes: auth.encode_to_vec(),
-            signatures: vec![vec![0; 64]],
-        }
-        .encode_to_vec()
+        // The default price of gas, which the genesis of a run does not change.
+        let fee = u128::from(GAS) * 10;
+        Sender { public_key: &self.public_key, sequence, fee, gas_limit: GAS }
+            .unsigned(vec![pack(url, message)])
     }
 }
 
@@ -245,9 +222,7 @@ pub fn run(
             let members: Vec<String> = workers.iter().map(|w| w.address.clone()).collect();
             for (judge, forecaster) in judges.iter_mut().zip(&mut feed.forecasters) {
                 let predicted = forecaster.predict(block, &members);
-                let sayable = predicted.into_iter().filter(|(_, loss)| (1e-40..=1e40).contains(loss));
-                let forecast: Vec<Forecast> =
-                    sayable.map(|(inferer, loss)| Forecast { inferer, loss: loss.to_string() }).collect();
+                let forecast = sayable_forecast(predicted);
                 if forecast.is_empty() {
                     continue;
                 }
@@ -302,7 +277,7 @@ pub fn run(
         blocks: chain.height(),
         txs: txs_total,
         supply: status.supply,
-        state_root: status.app_hash.iter().map(|b| format!("{b:02x}")).collect(),
+        state_root: hex::encode(status.app_hash),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use dodona_chain::{App, AppError, BlockInput, Failure, Genesis, QueryError, Receipt, Signatures};
+use dodona_chain::{App, AppError, BlockInput, Checker, Failure, Genesis, QueryError, Receipt, Signatures};
 use dodona_client::{ClientError, Transport};
 use dodona_proto::tx::{TxHash, hash};
 use dodona_store::{Config, Store};
@@ -13,9 +13,16 @@ pub const STEP_MS: u64 = 1_000;
 /// One chain in memory.
 pub struct LocalChain {
     app: App,
-    queue: Mutex<Vec<Vec<u8>>>,
+    pending: Mutex<Pending>,
     height: u64,
     time_ms: u64,
+}
+
+/// What waits for the next block, and the view on which it was checked.
+#[derive(Default)]
+struct Pending {
+    checker: Option<Checker>,
+    txs: Vec<Vec<u8>>,
 }
 
 impl LocalChain {
@@ -25,7 +32,7 @@ impl LocalChain {
         let store = Store::memory(Config { keep_versions: 1, ..Config::default() });
         let app = App::open(store, genesis, signatures)?;
         let tip = app.tip()?;
-        Ok(Self { app, queue: Mutex::default(), height: tip.height, time_ms: tip.time_ms })
+        Ok(Self { app, pending: Mutex::default(), height: tip.height, time_ms: tip.time_ms })
     }
 
     /// The state machine.
@@ -40,7 +47,10 @@ impl LocalChain {
 
     /// Executes and commits everything that waits, plus `txs`, as one block.
     pub fn block(&mut self, txs: Vec<Vec<u8>>) -> Result<Vec<Receipt>, AppError> {
-        let mut all = std::mem::take(self.queue.get_mut().unwrap_or_else(PoisonError::into_inner));
+        // The checker looks at the state before this block: it goes with what it has checked.
+        let pending = std::mem::take(self.pending.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut all = pending.txs;
+        drop(pending.checker);
         all.extend(txs);
         let (height, time_ms) = (self.height + 1, self.time_ms + STEP_MS);
         let executed = self
@@ -63,20 +73,19 @@ impl Transport for LocalChain {
     }
 
     fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = |e: AppError| ClientError::Node(e.to_string());
-        let mut checker = self.app.checker().map_err(node)?;
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let told = |failure: Failure| match failure {
             Failure::Refused(r) => {
                 ClientError::Refused { codespace: r.codespace.to_string(), code: r.code, log: r.log }
             }
             Failure::Halt(e) => ClientError::Node(e.to_string()),
         };
-        for waiting in queue.iter() {
-            self.app.check(&mut checker, waiting).map_err(told)?;
-        }
-        self.app.check(&mut checker, tx).map_err(told)?;
-        queue.push(tx.to_vec());
+        let checker = match &mut pending.checker {
+            Some(checker) => checker,
+            none => none.insert(self.app.checker().map_err(|e| ClientError::Node(e.to_string()))?),
+        };
+        self.app.check(checker, tx).map_err(told)?;
+        pending.txs.push(tx.to_vec());
         Ok(hash(tx))
     }
 }

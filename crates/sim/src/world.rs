@@ -76,15 +76,11 @@ pub fn genesis(seed: u64, validator_key: [u8; 32], names: &[String]) -> Genesis 
         params: Params::default(),
         accounts,
         validators: vec![GenesisValidator {
-            public_key: hex_of(&validator_key),
+            public_key: hex::encode(validator_key),
             power: 1,
             operator: key(seed, "validator").address().to_string(),
         }],
     }
-}
-
-fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Description of a topic that asks one question a block.

@@ -11,7 +11,7 @@ use dodona_sim::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    cli::{BacktestArgs, Output},
+    cli::{BacktestArgs, Output, choice_name},
     cmd::load_series,
     output::Summary,
 };
@@ -42,8 +42,8 @@ pub fn run(args: BacktestArgs) -> Result<()> {
     let wall_seconds = started.elapsed().as_secs_f64();
     let summary = Summary {
         series: name,
-        rule: format!("{:?}", args.rule).to_lowercase(),
-        loss: format!("{:?}", args.loss).to_lowercase(),
+        rule: choice_name(args.rule),
+        loss: choice_name(args.loss),
         horizon: args.horizon,
         seed: setup.seed,
         epochs_per_second: outcome.losses.epochs as f64 / wall_seconds,

@@ -31,7 +31,7 @@ use tokio::{
 
 use super::screen::{Screen, View};
 use crate::{
-    cli::{DemoArgs, Output},
+    cli::{DemoArgs, Output, choice_name},
     cmd::{backtest::progress_bar, load_series},
     output::{Summary, verdict},
 };
@@ -263,7 +263,7 @@ impl<'a> Demo<'a> {
             screen.draw(&View {
                 series: &self.series.name,
                 unit: &self.series.unit,
-                rule: &format!("{:?}", self.args.rule).to_lowercase(),
+                rule: &choice_name(self.args.rule),
                 status: &status,
                 epochs: &self.recent,
                 newest: &open,
@@ -336,7 +336,7 @@ impl<'a> Demo<'a> {
         let losses = self.tally.losses();
         Ok(Summary {
             series: self.series.name.clone(),
-            rule: format!("{:?}", self.args.rule).to_lowercase(),
+            rule: choice_name(self.args.rule),
             loss: "squared".into(),
             horizon: self.args.horizon,
             seed: self.args.seed,
@@ -371,7 +371,7 @@ fn identity(args: &DemoArgs, series: &Series) -> String {
         hash.update(point.time.to_be_bytes());
         hash.update(point.value.to_bits().to_be_bytes());
     }
-    let (rule, seed, horizon) = (format!("{:?}", args.rule).to_lowercase(), args.seed, args.horizon);
+    let (rule, seed, horizon) = (choice_name(args.rule), args.seed, args.horizon);
     let data = hex::encode(&hash.finalize()[..8]);
     format!("series {} ({data}), rule {rule}, horizon {horizon}, seed {seed}\n", series.name)
 }

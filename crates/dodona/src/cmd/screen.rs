@@ -87,7 +87,7 @@ fn draw(frame: &mut Frame, view: &View) {
         status.height,
         status.txs,
         status.supply.parse::<u128>().unwrap_or(0) / ALLO,
-        status.app_hash.iter().take(4).map(|b| format!("{b:02x}")).collect::<String>(),
+        hex::encode(&status.app_hash[..status.app_hash.len().min(4)]),
     );
     frame.render_widget(Paragraph::new(title).style(Style::new().bold()), head);
     chart(frame, left, view);

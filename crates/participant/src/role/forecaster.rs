@@ -2,12 +2,12 @@
 
 use dodona_client::{Client, ClientError, Transport};
 use dodona_proto::{
-    topics::{Forecast, MsgSubmitPayload, QueryWindowsResponse},
+    topics::{MsgSubmitPayload, QueryWindowsResponse},
     tx::pack,
     url,
 };
 
-use super::{Seat, Turn, gas};
+use super::{Seat, Turn, gas, sayable_forecast};
 use crate::forecaster::Forecaster;
 
 /// Feeds a forecaster with scored epochs and submits what it predicts.
@@ -40,12 +40,7 @@ impl ForecasterRole {
         self.observe(client)?;
         for window in windows {
             let predicted = self.forecaster.predict(window.epoch, &self.members);
-            let forecast: Vec<Forecast> = predicted
-                .into_iter()
-                // What a submission cannot carry is not said.
-                .filter(|(_, loss)| (1e-40..=1e40).contains(loss))
-                .map(|(inferer, loss)| Forecast { inferer, loss: loss.to_string() })
-                .collect();
+            let forecast = sayable_forecast(predicted);
             if forecast.is_empty() {
                 self.seat.skip(window.epoch, &mut turn);
                 continue;

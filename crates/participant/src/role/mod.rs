@@ -10,7 +10,7 @@ use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_proto::{
     Address,
     sign::AccountKey,
-    topics::{MsgAddStake, MsgFundTopic, MsgRegister, QueryWindowsResponse, Role, Window},
+    topics::{Forecast, MsgAddStake, MsgFundTopic, MsgRegister, QueryWindowsResponse, Role, Window},
     tx::pack,
     url,
 };
@@ -38,6 +38,13 @@ pub mod gas {
 pub fn sayable(value: f64) -> Option<f64> {
     let size = value.abs();
     if size < MIN_SIZE { Some(0.0) } else { (size <= MAX_SIZE).then_some(value) }
+}
+
+/// Predicted losses as they can be submitted; those that a submission cannot carry are not said.
+pub fn sayable_forecast(predicted: Vec<(String, f64)>) -> Vec<Forecast> {
+    let carried = |loss: &f64| (MIN_SIZE..=MAX_SIZE).contains(loss);
+    let said = predicted.into_iter().filter(|(_, loss)| carried(loss));
+    said.map(|(inferer, loss)| Forecast { inferer, loss: loss.to_string() }).collect()
 }
 
 /// Where the series stands when an epoch asks its question: epoch k is asked when rows up to `first_row + k` are
