@@ -200,6 +200,9 @@ impl<'a> Demo<'a> {
         self.learn()?;
         let replayed = if self.args.headless { total } else { self.args.replay.min(total) };
         self.replay(node, replayed).await?;
+        if self.next >= total {
+            return Ok(()); // nothing left to live through: the terminal stays as it is
+        }
         if std::io::stdout().is_terminal() {
             self.live_screen(node, total).await
         } else {
