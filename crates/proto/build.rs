@@ -24,7 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-const BYTES: [&str; 9] = [
+const BYTES: [&str; 14] = [
+    ".dodona.topics.v1.QueryTrailResponse.open",
+    ".dodona.topics.v1.QueryTrailResponse.judge",
+    ".dodona.topics.v1.MsgRelay.message",
+    ".dodona.topics.v1.MsgRelay.public_key",
+    ".dodona.topics.v1.MsgRelay.signature",
     ".dodona.topics.v1.MsgReportTruth.evidence",
     ".dodona.chain.v1.QueryStatusResponse.block_id",
     ".dodona.chain.v1.QueryStatusResponse.app_hash",

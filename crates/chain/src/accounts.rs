@@ -5,21 +5,25 @@ use std::sync::LazyLock;
 
 use dodona_proto::Address;
 
-static ALL: LazyLock<[Address; 4]> =
-    LazyLock::new(|| ["fee_collector", "ecosystem", "topics_pot", "topics_stake"].map(Address::of_module));
+/// Names under which published clients know them.
+const NAMES: [&str; 5] =
+    ["fee_collector", "ecosystem", "allorarewards", "allorastaking", "allorapendingrewards"];
+
+static ALL: LazyLock<[Address; 5]> = LazyLock::new(|| NAMES.map(Address::of_module));
 
 /// Collects fees and the validators' share within a block; empty at the end of each.
 pub fn fee_collector() -> Address {
     ALL[0]
 }
 
-/// Holds what belongs to nobody yet: creation fees, emission without a topic to go to.
+/// Holds what belongs to nobody yet: topics' fees and funding, rewards without a taker. Emission is drawn from here,
+/// and minted only as far as this runs short: what consumers pay replaces new tokens.
 pub fn ecosystem() -> Address {
     ALL[1]
 }
 
-/// Holds the pots of all topics.
-pub fn topics_pot() -> Address {
+/// Holds what topics will pay their participants.
+pub fn topics_rewards() -> Address {
     ALL[2]
 }
 
@@ -28,8 +32,13 @@ pub fn topics_stake() -> Address {
     ALL[3]
 }
 
+/// Holds rewards that delegators have not collected yet.
+pub fn topics_pending() -> Address {
+    ALL[4]
+}
+
 /// All of them, in a fixed order.
-pub fn all() -> [Address; 4] {
+pub fn all() -> [Address; 5] {
     *ALL
 }
 

@@ -1,7 +1,7 @@
 //! The day of the chain: begin → transactions → end. The one ordered list of modules, each place with its reason.
 
 use crate::{
-    ctx::Ctx,
+    ctx::{Ctx, Trail},
     error::Failure,
     event::Event,
     mint,
@@ -26,11 +26,11 @@ pub struct InvalidTx {
 }
 
 /// Begin of block: tokens come into being before anybody can spend them.
-pub(crate) fn begin(state: &mut State, params: &Params) -> Result<(), Failure> {
-    // Mint first: the topics' share is known only then.
-    let for_topics = mint::begin(state, params)?;
-    // Topics next: each takes its share into its pot, the rest stays with the ecosystem.
-    topics::block::begin(state, for_topics)
+pub(crate) fn begin(state: &mut State, params: &Params, height: u64) -> Result<(), Failure> {
+    // Mint first: the topics' part is known only then.
+    let for_topics = mint::begin(state, params, height)?;
+    // Topics next: they share it by weight; what they cannot take stays with the ecosystem.
+    topics::schedule::share_emission(state, for_topics)
 }
 
 /// All transactions in order. A proposer leaves out what cannot be in a block (`skip`), a validator refuses it.
@@ -59,16 +59,23 @@ pub(crate) fn transactions<'a>(
     Ok(Ok(receipts))
 }
 
-/// End of block: windows close and open, then everybody is paid. Gives the block's events and who decides next.
-pub(crate) fn end(
-    state: &mut State,
-    params: &Params,
-    height: u64,
-) -> Result<(Vec<Event>, Vec<Validator>), Failure> {
-    let mut ctx = Ctx::new(state, params, height, UNLIMITED);
+/// What the end of a block leaves besides its state.
+pub(crate) struct End {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Inputs of the epochs that were computed.
+    pub trails: Vec<Trail>,
+    /// Who decides the next block.
+    pub validators: Vec<Validator>,
+}
+
+/// End of block: windows close and open, then everybody is paid.
+pub(crate) fn end(state: &mut State, params: &Params, chain_id: &str, height: u64) -> Result<End, Failure> {
+    let mut ctx = Ctx::new(state, params, chain_id, height, UNLIMITED);
     // Topics first: truths are scored before new answers are combined, so that those use the newest scores.
     topics::block::end(&mut ctx)?;
     // Validators last: by now the block's fees are complete.
     let validators = mint::end(ctx.state)?;
-    Ok((ctx.into_events(), validators))
+    let (events, _, trails) = ctx.finish();
+    Ok(End { events, trails, validators })
 }

@@ -1,4 +1,8 @@
-//! The only door out of a handler: state to read and write, parameters, the block's height, gas, events.
+//! The only door out of a handler: state to read and write, parameters, the block's height, gas, events, a note for
+//! the receipt, and the trails that let others compute an epoch again.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sha2::{Digest, Sha256};
 
 use crate::{event::Event, gas::Meter, params::Params, state::State};
 
@@ -8,17 +12,51 @@ pub struct Ctx<'a> {
     pub state: &'a mut State,
     /// Parameters in force, read once per block.
     pub params: &'a Params,
+    /// Name of the chain, bound into signatures.
+    pub chain_id: &'a str,
     /// Height of the block being executed.
     pub height: u64,
     /// Work done so far.
     pub gas: Meter,
     events: Vec<Event>,
+    note: String,
+    trails: Vec<Trail>,
+}
+
+/// The complete input of one computation of an epoch. It is no part of the state, whose record of the epoch holds
+/// its hash.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Trail {
+    /// Topic.
+    pub topic: u64,
+    /// Epoch.
+    pub nonce: u64,
+    /// Which of the two.
+    pub step: Step,
+    /// The input's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The computations of an epoch.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Step {
+    /// From payloads to the answer: a [`crate::topics::judge::OpenInput`].
+    Open,
+    /// From truth to scores and pay: a [`crate::topics::judge::JudgeInput`].
+    Judge,
 }
 
 impl<'a> Ctx<'a> {
-    /// A context with an empty event list.
-    pub fn new(state: &'a mut State, params: &'a Params, height: u64, gas_limit: u64) -> Self {
-        Self { state, params, height, gas: Meter::new(gas_limit), events: Vec::new() }
+    /// A context with nothing told yet.
+    pub fn new(
+        state: &'a mut State,
+        params: &'a Params,
+        chain_id: &'a str,
+        height: u64,
+        gas_limit: u64,
+    ) -> Self {
+        let (events, note, trails) = (Vec::new(), String::new(), Vec::new());
+        Self { state, params, chain_id, height, gas: Meter::new(gas_limit), events, note, trails }
     }
 
     /// Tells subscribers.
@@ -26,8 +64,22 @@ impl<'a> Ctx<'a> {
         self.events.push(event);
     }
 
-    /// What was told, in order.
-    pub fn into_events(self) -> Vec<Event> {
-        self.events
+    /// Tells the sender something about a transaction that did what it asked for.
+    pub fn note(&mut self, text: String) {
+        self.note = text;
+    }
+
+    /// Leaves the input of a computation for those who want to compute it again; gives its hash.
+    pub fn trail(&mut self, topic: u64, nonce: u64, step: Step, input: &impl BorshSerialize) -> [u8; 32] {
+        // Writing to memory does not fail; an empty trail would be seen by its hash.
+        let bytes = borsh::to_vec(input).unwrap_or_default();
+        let hash = Sha256::digest(&bytes).into();
+        self.trails.push(Trail { topic, nonce, step, bytes });
+        hash
+    }
+
+    /// What was told, in order; the note; the trails.
+    pub fn finish(self) -> (Vec<Event>, String, Vec<Trail>) {
+        (self.events, self.note, self.trails)
     }
 }

@@ -15,7 +15,13 @@ pub const CREATE_TOPIC: u64 = 60_000;
 pub const TOPIC_WRITE: u64 = 30_000;
 /// An inference or a truth.
 pub const SUBMIT: u64 = 20_000;
-/// Each predicted loss in a forecast.
+/// Checking a second signature.
+pub const SIGNATURE: u64 = 30_000;
+/// Each account of a list, each label of a topic.
+pub const LIST_ENTRY: u64 = 2_000;
+/// Each reported loss.
+pub const LOSS_ENTRY: u64 = 300;
+/// Each predicted loss in a forecast, each labelled value.
 pub const FORECAST_ELEMENT: u64 = 1_000;
 
 /// Gas of one transaction.

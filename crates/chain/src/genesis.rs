@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dodona_proto::Address;
+use dodona_proto::{Address, topics::List};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     error::Failure,
     params::{self, Params, text},
     state::State,
+    topics::lists::LISTS,
     validators::{self, Validator},
 };
 
@@ -31,6 +32,9 @@ pub struct Genesis {
     pub accounts: Vec<GenesisAccount>,
     /// Who decides the first block.
     pub validators: Vec<GenesisValidator>,
+    /// Bech32 of accounts that may change parameters and lists; none: nobody ever can.
+    #[serde(default)]
+    pub admins: Vec<String>,
 }
 
 /// An account at genesis.
@@ -75,6 +79,13 @@ pub enum GenesisError {
     State(String),
 }
 
+/// The parsed form of a document.
+struct Parts {
+    accounts: Vec<(Address, u128)>,
+    validators: Vec<Validator>,
+    admins: Vec<Address>,
+}
+
 impl Genesis {
     /// Reads and checks a document.
     pub fn from_json(bytes: &[u8]) -> Result<Self, GenesisError> {
@@ -90,7 +101,7 @@ impl Genesis {
 
     /// Writes the first state.
     pub(crate) fn write(&self, state: &mut State) -> Result<(), GenesisError> {
-        let (accounts, validators) = self.checked()?;
+        let Parts { accounts, validators, admins } = self.checked()?;
         params::put(state, &self.params);
         let failed = |e: Failure| GenesisError::State(format!("{e:?}"));
         for (address, balance) in accounts {
@@ -104,11 +115,13 @@ impl Genesis {
             auth::ensure(state, address).map_err(|e| failed(e.into()))?;
         }
         validators::put(state, &validators);
+        for admin in admins {
+            LISTS.put(state, &(List::Admin as u8, 0, admin.0), &());
+        }
         Ok(())
     }
 
-    #[allow(clippy::type_complexity)] // the parsed form of two fields, used twice, here only
-    fn checked(&self) -> Result<(Vec<(Address, u128)>, Vec<Validator>), GenesisError> {
+    fn checked(&self) -> Result<Parts, GenesisError> {
         let wrong = |field: String, cause: String| GenesisError::Field { field, cause };
         if self.chain_id.is_empty() || self.chain_id.len() > 50 || !self.chain_id.is_ascii() {
             return Err(wrong("chain_id".into(), "needs 1 to 50 ASCII characters".into()));
@@ -161,6 +174,10 @@ impl Genesis {
         }
         // The order of the document has no meaning, so it must not decide account numbers.
         validators.sort_by_key(|v| v.public_key);
-        Ok((accounts, validators))
+        let mut admins = Vec::with_capacity(self.admins.len());
+        for (i, admin) in self.admins.iter().enumerate() {
+            admins.push(admin.parse().map_err(|e| wrong(format!("admins[{i}]"), format!("{e}")))?);
+        }
+        Ok(Parts { accounts, validators, admins })
     }
 }

@@ -8,11 +8,14 @@ use dodona_store::{Read, StoreError};
 use crate::{
     accounts, auth, bank, mint,
     topics::{
-        EMISSION_TOPICS, pot_account, stake_account,
+        stake::{self, DELEGATIONS, DELEGATORS, LEAVING, REMOVALS, STAKES},
+        stake_account,
         state::{
-            DUE, EPOCHS, EpochState, INFERENCES, MEMBERS, OPENINGS, PAYLOADS, POTS, RECORDS, REGISTRATIONS,
-            Record, STAKES, TOPICS, TRUTHS, Void, WEIGHTS, phase, role,
+            ADMITTED, DUE, EPOCHS, EpochState, FORECASTS, INFERENCES, LOSSES, MEMBERS, NONCES, OPENINGS,
+            PAYLOADS, POTS, RECORDS, REGISTRATIONS, REGISTRY, REPORTS, RESISTANT, Record, SHARED, TOPICS,
+            Void, part, phase, role,
         },
+        topics_pending, topics_rewards,
     },
 };
 
@@ -71,36 +74,96 @@ fn tokens(read: &impl Read) -> Result<(), Violation> {
     equal("the fee collector is emptied", bank::balance(read, accounts::fee_collector())?, 0)
 }
 
-/// The topics' books of stake, pots and pay agree with the tokens they speak about.
+/// The topics' books of stake, pots and shares agree with the tokens they speak about.
 fn books(read: &impl Read) -> Result<(), Violation> {
     let mut staked_on = BTreeMap::new();
-    for ((id, _), stake) in STAKES.scan(read, usize::MAX)? {
-        add(&mut staked_on, id, stake);
+    let (mut delegated_upon, mut owed) = (BTreeMap::new(), 0u128);
+    for ((id, reputer, delegator), delegation) in DELEGATIONS.scan(read, usize::MAX)? {
+        if delegation.amount == 0 || !DELEGATORS.contains(read, &(delegator, id, reputer))? {
+            return Err(wrong("delegations are above zero and found by delegator", hex::encode(delegator)));
+        }
+        add(&mut delegated_upon, (id, reputer), delegation.amount);
+        owed = sum([owed, stake::pending(read, id, reputer, &delegation)?].into_iter())?;
+    }
+    if DELEGATORS.scan(read, usize::MAX)?.len() != DELEGATIONS.scan(read, usize::MAX)?.len() {
+        return Err(wrong("delegators are found by delegation", String::new()));
+    }
+    for ((id, reputer), stake) in STAKES.scan(read, usize::MAX)? {
+        let delegated = delegated_upon.remove(&(id, reputer)).unwrap_or(0);
+        equal("what is delegated upon a reputer is the sum of its delegations", delegated, stake.delegated)?;
+        add(&mut staked_on, id, stake.authority());
+    }
+    if let Some(((id, _), _)) = delegated_upon.first_key_value() {
+        return Err(wrong("delegations are upon somebody", format!("topic {id}")));
     }
     let staked = sum(staked_on.values().copied())?;
     equal("stakes sum to the stake account", staked, bank::balance(read, stake_account())?)?;
-    let pots = POTS.scan(read, usize::MAX)?;
-    let in_pots = sum(pots.iter().map(|p| p.1))?;
-    equal("pots sum to the pot account", in_pots, bank::balance(read, pot_account())?)?;
-    let mut earned_in = BTreeMap::new();
-    for ((id, _, _), member) in MEMBERS.scan(read, usize::MAX)? {
-        add(&mut earned_in, id, member.earned);
+    equal("the sum of all stake is kept", staked, stake::total(read)?)?;
+    let pending = bank::balance(read, topics_pending())?;
+    if owed > pending {
+        return Err(Violation::Differ {
+            what: "delegators can collect what they are owed",
+            left: owed,
+            right: pending,
+        });
+    }
+    for ((id, reputer, staker), removal) in REMOVALS.scan(read, usize::MAX)? {
+        let own = reputer == staker;
+        let has = match own {
+            true => stake::of(read, id, reputer)?.own,
+            false => DELEGATIONS.get(read, &(id, reputer, staker))?.map_or(0, |d| d.amount),
+        };
+        let queued = LEAVING.contains(read, &(u8::from(!own), removal.at, id, reputer, staker))?;
+        if removal.amount > has || !queued {
+            return Err(wrong(
+                "what leaves is there and queued",
+                format!("topic {id}: {} of {has}", removal.amount),
+            ));
+        }
+    }
+    if LEAVING.scan(read, usize::MAX)?.len() != REMOVALS.scan(read, usize::MAX)?.len() {
+        return Err(wrong("removals are queued once", String::new()));
+    }
+    let shared = SHARED.get(read)?.unwrap_or_default();
+    let (mut shares, mut claims) = (0u128, 0u128);
+    for (_, pot) in POTS.scan(read, usize::MAX)? {
+        claims = sum([claims, pot].into_iter())?;
     }
     let mut registered = BTreeMap::new();
     for ((id, as_role, _), _) in REGISTRATIONS.scan(read, usize::MAX)? {
         add(&mut registered, (id, as_role), 1);
     }
+    let mut known = BTreeMap::new();
+    let mut earned_in = BTreeMap::new();
+    for ((id, part, _), member) in MEMBERS.scan(read, usize::MAX)? {
+        add(&mut known, (id, part), 1);
+        add(&mut earned_in, id, member.earned);
+    }
     for (id, topic) in TOPICS.scan(read, usize::MAX)? {
         let of = |book: &BTreeMap<u64, u128>| book.get(&id).copied().unwrap_or(0);
         let roles = |as_role: u8| registered.get(&(id, as_role)).copied().unwrap_or(0);
         equal("a topic's stake is the sum of its reputers'", of(&staked_on), topic.stake)?;
-        equal("what a topic paid is what its members earned", of(&earned_in), topic.paid)?;
+        if of(&earned_in) > topic.paid {
+            return Err(wrong("members earned what their topic paid", format!("topic {id}")));
+        }
         equal("a topic counts its workers", roles(role::WORKER), topic.workers.into())?;
         equal("a topic counts its reputers", roles(role::REPUTER), topic.reputers.into())?;
+        for part in [part::INFERER, part::FORECASTER, part::REPUTER] {
+            let counted = known.get(&(id, part)).copied().unwrap_or(0);
+            equal("a topic counts whom it ever heard", counted, topic.heard[usize::from(part) - 1].into())?;
+        }
+        if topic.active != (topic.shares > 0) {
+            return Err(wrong("active topics and only they share the emission", format!("topic {id}")));
+        }
+        shares = sum([shares, topic.shares].into_iter())?;
+        let unsettled = shared.per_share.owed(topic.settled, topic.shares).unwrap_or(0);
+        claims = sum([claims, unsettled].into_iter())?;
     }
-    let weights = WEIGHTS.get(read)?.unwrap_or_default();
-    if weights.windows(2).any(|pair| pair[0].0 >= pair[1].0) || weights.len() > EMISSION_TOPICS {
-        return Err(wrong("emission weights are sorted and bounded", format!("{weights:?}")));
+    equal("shares of active topics sum up", shares, shared.shares)?;
+    let rewards = bank::balance(read, topics_rewards())?;
+    if claims > rewards {
+        let what = "topics' claims are covered by the rewards account";
+        return Err(Violation::Differ { what, left: claims, right: rewards });
     }
     Ok(())
 }
@@ -113,8 +176,12 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
         count.0 += u32::from(payload.inference.is_some());
         count.1 += u32::from(!payload.forecast.is_empty());
     }
-    for ((id, nonce, _), _) in TRUTHS.scan(read, usize::MAX)? {
+    for ((id, nonce, _), _) in REPORTS.scan(read, usize::MAX)? {
         heard.entry((id, nonce)).or_default().2 += 1;
+    }
+    let mut admitted: BTreeMap<(u64, u64), [u32; 3]> = BTreeMap::new();
+    for ((id, nonce, part, ..), ()) in ADMITTED.scan(read, usize::MAX)? {
+        admitted.entry((id, nonce)).or_default()[usize::from(part) - 1] += 1;
     }
     let mut kept: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for ((id, nonce), epoch) in EPOCHS.scan(read, usize::MAX)? {
@@ -128,12 +195,25 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
                 equal("inferences are counted", payloads.into(), counted.inferers.into())?;
                 equal("forecasts are counted", forecasts.into(), counted.forecasters.into())?;
             }
-            EpochState::Combined => equal("truths are counted", truths.into(), counted.reputers.into())?,
+            EpochState::Combined => equal("reports are counted", truths.into(), counted.reputers.into())?,
             EpochState::Scored | EpochState::Void(_) => {}
+        }
+        let ranked = admitted.remove(&(id, nonce)).unwrap_or_default();
+        let expected = match epoch.state {
+            EpochState::Open => [counted.inferers, counted.forecasters, 0],
+            EpochState::Combined => [0, 0, counted.reputers],
+            EpochState::Scored | EpochState::Void(_) => [0; 3],
+        };
+        if ranked != expected {
+            return Err(wrong(
+                "whoever is heard has a rank",
+                format!("{}: {ranked:?} {expected:?}", place()),
+            ));
         }
         let answered = match epoch.state {
             EpochState::Open | EpochState::Void(Void::NoInference) => Some(false),
             EpochState::Combined | EpochState::Scored | EpochState::Void(Void::NoTruth) => Some(true),
+            EpochState::Void(Void::NoAgreement) => Some(true),
             EpochState::Void(Void::Arithmetic) => None,
         };
         let right = (epoch.state == EpochState::Open || payloads + forecasts == 0)
@@ -142,6 +222,13 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
             && answered.is_none_or(|expected| record.is_some() == expected)
             && record.is_some() == INFERENCES.contains(read, &(id, nonce))?
             && record.as_ref().is_some_and(|r| r.outcome.is_some()) == (epoch.state == EpochState::Scored)
+            && LOSSES.contains(read, &(id, nonce))? == (epoch.state == EpochState::Scored)
+            && (record.is_some() || !FORECASTS.contains(read, &(id, nonce))?)
+            && (record.is_some() || !RESISTANT.contains(read, &(id, nonce))?)
+            && (record.is_some()
+                || epoch.state == EpochState::Open
+                || !REGISTRY.contains(read, &(id, nonce))?)
+            && NONCES.get(read, &(id, epoch.index))? == Some(nonce)
             && OPENINGS.contains(read, &(id, nonce))? == (epoch.state == EpochState::Combined);
         if !right {
             return Err(wrong("an epoch holds what belongs to its state", place()));
@@ -164,20 +251,25 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
         let Some(outcome) = outcome else { continue };
         let parts = answer.parts.iter().map(|p| p.reward).chain(outcome.reports.iter().map(|r| r.reward));
         equal("an epoch's reward is what its members got", sum(parts)?, outcome.reward)?;
+        if outcome.reward > outcome.budget {
+            return Err(wrong("an epoch pays at most its budget", place()));
+        }
+    }
+    if let Some(((id, nonce), _)) = admitted.first_key_value() {
+        return Err(wrong("ranks belong to an epoch", format!("topic {id} nonce {nonce}")));
     }
     if let Some(((id, nonce), _)) = heard.first_key_value() {
-        return Err(wrong("payloads and truths belong to an epoch", format!("topic {id} nonce {nonce}")));
+        return Err(wrong("payloads and reports belong to an epoch", format!("topic {id} nonce {nonce}")));
     }
     for (id, topic) in TOPICS.scan(read, usize::MAX)? {
         if topic.scored + topic.void > topic.opened || topic.scored > topic.combined {
             return Err(wrong("epochs end at most once", format!("topic {id}")));
         }
         let nonces = kept.remove(&id).unwrap_or_default();
-        let even = nonces.windows(2).all(|pair| pair[1] - pair[0] == topic.spec.epoch_length);
-        let ends = topic.next_open.saturating_sub(topic.spec.epoch_length);
-        if !even || nonces.first().is_some_and(|first| *first != topic.oldest || nonces.last() != Some(&ends))
-        {
-            return Err(wrong("nonces are evenly spaced from the oldest on", format!("topic {id}")));
+        let numbered = NONCES.scan_prefix(read, &id, usize::MAX)?;
+        let dense = numbered.iter().enumerate().all(|(i, ((_, index), _))| *index == topic.oldest + i as u64);
+        if !dense || numbered.len() as u64 != topic.opened - topic.oldest || numbered.len() != nonces.len() {
+            return Err(wrong("epochs are numbered without a gap", format!("topic {id}")));
         }
         if topic.active != DUE.contains(read, &(topic.next_open, phase::OPEN, id, 0))? {
             return Err(wrong("an active topic has a next question", format!("topic {id}")));

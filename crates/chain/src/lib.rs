@@ -28,9 +28,12 @@ use dodona_store::{Hash, Item, Overlay, Prepared, RecordChange, Store, StoreErro
 use sha2::{Digest, Sha256};
 
 pub use block::InvalidTx;
+pub use ctx::{Step, Trail};
 pub use error::{Coded, Failure, Refusal};
 pub use event::Event;
-pub use gas::{BASE, BYTE, CREATE_TOPIC, FORECAST_ELEMENT, SEND, SUBMIT, TOPIC_WRITE};
+pub use gas::{
+    BASE, BYTE, CREATE_TOPIC, FORECAST_ELEMENT, LIST_ENTRY, LOSS_ENTRY, SEND, SIGNATURE, SUBMIT, TOPIC_WRITE,
+};
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisValidator};
 pub use invariants::Violation;
 pub use params::Params;
@@ -39,6 +42,7 @@ pub use text::parse_amount;
 pub use tx::{Parsed, Receipt, TxError};
 pub use validators::Validator;
 
+use block::End;
 use state::State;
 use tx::{Place, Verdict};
 use verified::Verified;
@@ -57,6 +61,10 @@ pub struct Tip {
 }
 
 const TIP: Item<Tip> = Item::new(*b"00");
+/// Which form of the state a store holds. Written once, at genesis.
+const FORM: Item<u32> = Item::new(*b"0f");
+/// The form this program reads and writes; another number means other tables.
+const THIS_FORM: u32 = 2;
 
 /// Whether signatures are checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -93,6 +101,16 @@ pub enum AppError {
         found: String,
         /// Chain asked for.
         wanted: String,
+    },
+    /// The store was written by a program whose state looks different.
+    #[error(
+        "this home holds a state of form {found}, this program reads form {reads}: use the program it was made with, or start a new home"
+    )]
+    OtherForm {
+        /// Form in the store.
+        found: u32,
+        /// Form of this program.
+        reads: u32,
     },
     /// The store is not empty but holds no chain.
     #[error("the store holds data but no chain: choose another home")]
@@ -136,6 +154,8 @@ pub struct Executed {
     pub receipts: Vec<Receipt>,
     /// Events of the block itself.
     pub events: Vec<Event>,
+    /// Complete inputs of the epochs the block computed; their hashes are in the state.
+    pub trails: Vec<Trail>,
     /// Who decides the next block.
     pub validators: Vec<Validator>,
     prepared: Prepared,
@@ -157,12 +177,17 @@ impl App {
             genesis.write(&mut state)?;
             let chain_id = genesis.chain_id.clone();
             TIP.put(&mut state, &Tip { chain_id, height: 0, time_ms: genesis.time_ms, txs: 0 });
+            FORM.put(&mut state, &THIS_FORM);
             let prepared = store.prepare(state.into_batch()?);
             store.commit(0, prepared, Vec::new())?;
         }
         let found = TIP.get(&store.snapshot()?)?.ok_or(AppError::NoTip)?.chain_id;
         if found != genesis.chain_id {
             return Err(AppError::OtherChain { found, wanted: genesis.chain_id.clone() });
+        }
+        let form = FORM.get(&store.snapshot()?)?.unwrap_or(1);
+        if form != THIS_FORM {
+            return Err(AppError::OtherForm { found: form, reads: THIS_FORM });
         }
         Ok(Self { store, verified, chain_id: found.into() })
     }
@@ -267,7 +292,7 @@ impl App {
             return Ok(Err(InvalidTx { index: 0, cause }));
         }
         let params = params::get(&state)?;
-        block::begin(&mut state, &params)?;
+        block::begin(&mut state, &params, input.height)?;
         let place = Place {
             chain_id: &self.chain_id,
             params: &params,
@@ -280,7 +305,8 @@ impl App {
             Err(invalid) => return Ok(Err(invalid)),
         };
         let (included, receipts): (Vec<usize>, Vec<Receipt>) = numbered.into_iter().unzip();
-        let (events, validators) = block::end(&mut state, &params, input.height)?;
+        let End { events, trails, validators } =
+            block::end(&mut state, &params, &self.chain_id, input.height)?;
         let txs = tip.txs + receipts.len() as u64;
         let chain_id = tip.chain_id;
         TIP.put(&mut state, &Tip { chain_id, height: input.height, time_ms: input.time_ms, txs });
@@ -291,6 +317,7 @@ impl App {
             receipts_hash: receipts_hash(&receipts),
             receipts,
             events,
+            trails,
             validators,
             prepared,
         };

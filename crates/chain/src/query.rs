@@ -1,16 +1,13 @@
 //! One dispatch table from (path, request bytes) to answer bytes. Every door of the node asks through it.
 
-use dodona_proto::{
-    Address, chain as wire, path,
-    topics::{
-        QueryEpochRequest, QueryEpochsRequest, QueryLeaderboardRequest, QueryTopicRequest,
-        QueryTopicsRequest, QueryWindowsRequest,
-    },
-};
+use dodona_proto::{Address, chain as wire, path, topics as wired};
 use dodona_store::StoreError;
 use prost::Message;
 
-use crate::{App, AppError, auth, bank, mint, params, text, topics};
+use crate::{
+    App, AppError, auth, bank, mint, params, text,
+    topics::query::{self as views, ViewError},
+};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +32,15 @@ impl From<StoreError> for QueryError {
     }
 }
 
+impl From<ViewError> for QueryError {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Bad(cause) => Self::Bad(cause),
+            ViewError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<AppError> for QueryError {
     fn from(error: AppError) -> Self {
         Self::Internal(error.to_string())
@@ -47,6 +53,13 @@ pub(crate) fn answer(app: &App, name: &str, request: &[u8]) -> Result<Vec<u8>, Q
     }
     let read = app.store.snapshot()?;
     let no_topic = |id: u64| QueryError::NotFound(format!("topic {id}"));
+    let no_epoch = |id: u64, nonce: u64| match nonce {
+        0 => QueryError::NotFound(format!("topic {id} has no such epoch yet")),
+        nonce => {
+            QueryError::NotFound(format!("epoch {nonce} of topic {id}; it may be older than what is kept"))
+        }
+    };
+    let height = || Ok::<u64, QueryError>(crate::TIP.get(&read)?.ok_or(AppError::NoTip)?.height);
     Ok(match name {
         path::STATUS => status(app)?.encode_to_vec(),
         path::ACCOUNT => {
@@ -63,35 +76,70 @@ pub(crate) fn answer(app: &App, name: &str, request: &[u8]) -> Result<Vec<u8>, Q
             .encode_to_vec()
         }
         path::TOPIC => {
-            let q: QueryTopicRequest = of(request)?;
-            topics::query::topic(&read, q.topic_id)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+            let q: wired::QueryTopicRequest = of(request)?;
+            views::topic(&read, q.topic_id)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
         }
         path::TOPICS => {
-            let q: QueryTopicsRequest = of(request)?;
-            topics::query::topics(&read, q.after_id, q.limit)?.encode_to_vec()
+            let q: wired::QueryTopicsRequest = of(request)?;
+            views::topics(&read, &q)?.encode_to_vec()
         }
         path::WINDOWS => {
-            let q: QueryWindowsRequest = of(request)?;
-            let height = crate::TIP.get(&read)?.ok_or(AppError::NoTip)?.height;
-            topics::query::windows(&read, q.topic_id, height)?
-                .ok_or_else(|| no_topic(q.topic_id))?
-                .encode_to_vec()
+            let q: wired::QueryWindowsRequest = of(request)?;
+            views::windows(&read, q.topic_id, height()?)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
         }
         path::EPOCH => {
-            let q: QueryEpochRequest = of(request)?;
-            topics::query::epoch(&read, q.topic_id, q.nonce)?
-                .ok_or_else(|| QueryError::NotFound(format!("epoch {} of topic {}", q.nonce, q.topic_id)))?
-                .encode_to_vec()
+            let q: wired::QueryEpochRequest = of(request)?;
+            let view = match q.resistant {
+                true => views::resistant(&read, q.topic_id, q.nonce)?,
+                false => views::epoch(&read, q.topic_id, q.nonce)?,
+            };
+            view.ok_or_else(|| no_epoch(q.topic_id, q.nonce))?.encode_to_vec()
         }
         path::EPOCHS => {
-            let q: QueryEpochsRequest = of(request)?;
-            topics::query::epochs(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+            let q: wired::QueryEpochsRequest = of(request)?;
+            views::epochs(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
         }
         path::LEADERBOARD => {
-            let q: QueryLeaderboardRequest = of(request)?;
-            topics::query::leaderboard(&read, q.topic_id)?
-                .ok_or_else(|| no_topic(q.topic_id))?
+            let q: wired::QueryLeaderboardRequest = of(request)?;
+            views::leaderboard(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::PARAMS => views::params(&read)?.encode_to_vec(),
+        path::MEMBER => {
+            let q: wired::QueryMemberRequest = of(request)?;
+            views::member(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::INPUTS => {
+            let q: wired::QueryInputsRequest = of(request)?;
+            views::inputs(&read, &q)?.ok_or_else(|| no_epoch(q.topic_id, q.nonce))?.encode_to_vec()
+        }
+        path::LOSSES => {
+            let q: wired::QueryLossesRequest = of(request)?;
+            views::losses(&read, q.topic_id, q.nonce)?
+                .ok_or_else(|| no_epoch(q.topic_id, q.nonce))?
                 .encode_to_vec()
+        }
+        path::REGRETS => {
+            let q: wired::QueryRegretsRequest = of(request)?;
+            views::regrets(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::REMOVALS => {
+            let q: wired::QueryRemovalsRequest = of(request)?;
+            views::removals(&read, q.until, q.limit)?.encode_to_vec()
+        }
+        path::STAKES => {
+            let q: wired::QueryStakesRequest = of(request)?;
+            views::stakes(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::DELEGATIONS => views::delegations(&read, &of(request)?)?.encode_to_vec(),
+        path::LIST => {
+            let q: wired::QueryListRequest = of(request)?;
+            views::list(&read, &q)?.ok_or_else(|| no_topic(q.topic_id))?.encode_to_vec()
+        }
+        path::PERMISSIONS => views::permissions(&read, &of(request)?)?.encode_to_vec(),
+        path::EMISSION => views::emission(&read, height()?)?.encode_to_vec(),
+        path::EXPLAIN => {
+            let q: wired::QueryExplainRequest = of(request)?;
+            views::explain(&read, &q)?.ok_or_else(|| no_epoch(q.topic_id, q.nonce))?.encode_to_vec()
         }
         other => return Err(QueryError::Unknown(text::printable(other))),
     })

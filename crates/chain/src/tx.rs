@@ -14,7 +14,12 @@ use dodona_proto::{
         },
     },
     sign::{self, SignError},
-    topics::{MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth, MsgSubmitPayload},
+    topics::{
+        MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
+        MsgCreateTopic, MsgDelegateStake, MsgEditList, MsgFundTopic, MsgRecalculateEmission, MsgRegister,
+        MsgRelay, MsgRemoveDelegateStake, MsgRemoveStake, MsgReportLosses, MsgReportTruth, MsgSetTopicLists,
+        MsgSubmitPayload, MsgTransferOwnership, MsgUnregister, MsgUpdateParams, MsgUpdateTopic,
+    },
     tx::{TxHash, hash, sign_bytes},
     url,
 };
@@ -94,7 +99,7 @@ pub struct Receipt {
     pub codespace: String,
     /// 0 when done.
     pub code: u32,
-    /// Why not.
+    /// Why not; or, when done, what else the sender should know.
     pub log: String,
     /// Gas limit of the sender.
     pub gas_wanted: u64,
@@ -124,59 +129,65 @@ pub struct Parsed {
     bytes: usize,
 }
 
-#[derive(Clone, Debug)]
-enum Msg {
-    Send(MsgSend),
-    CreateTopic(MsgCreateTopic),
-    Register(MsgRegister),
-    AddStake(MsgAddStake),
-    FundTopic(MsgFundTopic),
-    Submit(MsgSubmitPayload),
-    ReportTruth(MsgReportTruth),
+/// The one list of messages the chain understands: variant, wire type, type URL, field of the sender, handler.
+macro_rules! messages {
+    ($($name:ident($wire:ty), $url:ident, $sender:ident, $handler:path;)+) => {
+        #[derive(Clone, Debug)]
+        #[allow(clippy::large_enum_variant)] // most transactions hold one message, for the length of a block
+        enum Msg {
+            $($name($wire),)+
+        }
+
+        impl Msg {
+            fn decode(any: &Any) -> Result<Self, TxError> {
+                fn of<M: Message + Default>(bytes: &[u8]) -> Result<M, TxError> {
+                    M::decode(bytes).map_err(|_| TxError::Decode("message bytes do not fit their type"))
+                }
+                let bytes = any.value.as_slice();
+                Ok(match any.type_url.as_str() {
+                    $(url::$url => Self::$name(of(bytes)?),)+
+                    other => return Err(TxError::Unknown(printable(other))),
+                })
+            }
+
+            fn signer(&self) -> &str {
+                match self {
+                    $(Self::$name(m) => &m.$sender,)+
+                }
+            }
+
+            fn handle(&self, ctx: &mut Ctx, from: Address) -> Result<(), Failure> {
+                match self {
+                    $(Self::$name(m) => $handler(ctx, from, m),)+
+                }
+            }
+        }
+    };
 }
 
-impl Msg {
-    /// The one list of messages the chain understands.
-    fn decode(any: &Any) -> Result<Self, TxError> {
-        fn of<M: Message + Default>(bytes: &[u8]) -> Result<M, TxError> {
-            M::decode(bytes).map_err(|_| TxError::Decode("message bytes do not fit their type"))
-        }
-        let bytes = any.value.as_slice();
-        Ok(match any.type_url.as_str() {
-            url::SEND => Self::Send(of(bytes)?),
-            url::CREATE_TOPIC => Self::CreateTopic(of(bytes)?),
-            url::REGISTER => Self::Register(of(bytes)?),
-            url::ADD_STAKE => Self::AddStake(of(bytes)?),
-            url::FUND_TOPIC => Self::FundTopic(of(bytes)?),
-            url::SUBMIT => Self::Submit(of(bytes)?),
-            url::REPORT_TRUTH => Self::ReportTruth(of(bytes)?),
-            other => return Err(TxError::Unknown(printable(other))),
-        })
-    }
-
-    fn signer(&self) -> &str {
-        match self {
-            Self::Send(m) => &m.from_address,
-            Self::CreateTopic(m) => &m.creator,
-            Self::Register(m) => &m.sender,
-            Self::AddStake(m) => &m.sender,
-            Self::FundTopic(m) => &m.sender,
-            Self::Submit(m) => &m.sender,
-            Self::ReportTruth(m) => &m.sender,
-        }
-    }
-
-    fn handle(&self, ctx: &mut Ctx, from: Address) -> Result<(), Failure> {
-        match self {
-            Self::Send(m) => bank::send(ctx, from, m),
-            Self::CreateTopic(m) => topics::handle::create_topic(ctx, from, m),
-            Self::Register(m) => topics::handle::register(ctx, from, m),
-            Self::AddStake(m) => topics::handle::add_stake(ctx, from, m),
-            Self::FundTopic(m) => topics::handle::fund_topic(ctx, from, m),
-            Self::Submit(m) => topics::handle::submit_payload(ctx, from, m),
-            Self::ReportTruth(m) => topics::handle::report_truth(ctx, from, m),
-        }
-    }
+messages! {
+    Send(MsgSend), SEND, from_address, bank::send;
+    CreateTopic(MsgCreateTopic), CREATE_TOPIC, creator, topics::handle::create_topic;
+    UpdateTopic(MsgUpdateTopic), UPDATE_TOPIC, sender, topics::handle::update_topic;
+    Register(MsgRegister), REGISTER, sender, topics::handle::register;
+    Unregister(MsgUnregister), UNREGISTER, sender, topics::handle::unregister;
+    TransferOwnership(MsgTransferOwnership), TRANSFER_OWNERSHIP, sender, topics::handle::transfer_ownership;
+    AddStake(MsgAddStake), ADD_STAKE, sender, topics::stake::add;
+    RemoveStake(MsgRemoveStake), REMOVE_STAKE, sender, topics::stake::remove;
+    CancelRemoveStake(MsgCancelRemoveStake), CANCEL_REMOVE_STAKE, sender, topics::stake::cancel;
+    DelegateStake(MsgDelegateStake), DELEGATE_STAKE, sender, topics::stake::delegate;
+    RemoveDelegateStake(MsgRemoveDelegateStake), REMOVE_DELEGATE_STAKE, sender, topics::stake::remove_delegated;
+    CancelRemoveDelegateStake(MsgCancelRemoveDelegateStake), CANCEL_REMOVE_DELEGATE_STAKE, sender, topics::stake::cancel_delegated;
+    ClaimDelegateRewards(MsgClaimDelegateRewards), CLAIM_DELEGATE_REWARDS, sender, topics::stake::claim;
+    FundTopic(MsgFundTopic), FUND_TOPIC, sender, topics::handle::fund_topic;
+    Submit(MsgSubmitPayload), SUBMIT, sender, topics::handle::submit_payload;
+    ReportTruth(MsgReportTruth), REPORT_TRUTH, sender, topics::handle::report_truth;
+    ReportLosses(MsgReportLosses), REPORT_LOSSES, sender, topics::handle::report_losses;
+    Relay(MsgRelay), RELAY, sender, topics::handle::relay;
+    EditList(MsgEditList), EDIT_LIST, sender, topics::lists::edit;
+    SetTopicLists(MsgSetTopicLists), SET_TOPIC_LISTS, sender, topics::lists::set_topic;
+    UpdateParams(MsgUpdateParams), UPDATE_PARAMS, sender, topics::lists::update_params;
+    RecalculateEmission(MsgRecalculateEmission), RECALCULATE_EMISSION, sender, topics::lists::recalculate;
 }
 
 /// Takes a transaction apart and refuses whatever can be refused without state.
@@ -303,7 +314,7 @@ pub(crate) enum Verdict {
 /// Executes one transaction on the state of its block.
 pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Result<Verdict, Failure> {
     let whole = state.savepoint();
-    let mut ctx = Ctx::new(state, place.params, place.height, parsed.gas_limit);
+    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.height, parsed.gas_limit);
     if let Err(failure) = parsed.admit(&mut ctx, place.chain_id, place.verified) {
         state.rollback(whole);
         return match failure {
@@ -314,15 +325,15 @@ pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Resu
     let messages = ctx.state.savepoint();
     let outcome = parsed.run(&mut ctx);
     let gas_used = ctx.gas.used();
-    let (events, refusal) = match outcome {
+    let (events, note, _) = ctx.finish();
+    let (events, codespace, code, log) = match outcome {
         Ok(()) => {
-            let events = ctx.into_events();
             state.release(messages);
-            (events, None)
+            (events, String::new(), 0, note)
         }
         Err(Failure::Refused(refusal)) => {
             state.rollback(messages);
-            (Vec::new(), Some(refusal))
+            (Vec::new(), refusal.codespace.to_string(), refusal.code, refusal.log)
         }
         Err(halt) => {
             state.rollback(whole);
@@ -330,8 +341,6 @@ pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Resu
         }
     };
     state.release(whole);
-    let (codespace, code, log) =
-        refusal.map_or_else(Default::default, |r| (r.codespace.to_string(), r.code, r.log));
     let gas_wanted = parsed.gas_limit;
     Ok(Verdict::Executed(Receipt { hash: parsed.hash, codespace, code, log, gas_wanted, gas_used, events }))
 }

@@ -1,20 +1,27 @@
 //! The Rust SDK: typed questions to a node, and a wallet that signs and sends. How bytes reach the node is a
-//! [`Transport`]; the one in memory lives with the node, a network one comes with the compatible doors.
+//! [`Transport`]: the one in memory lives with the node, [`Http`] speaks to a node's REST door.
 
+mod http;
 mod wallet;
 
 use dodona_proto::{
-    chain::{QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse},
+    chain::{
+        QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse, QueryTxRequest,
+        TxReceipt,
+    },
     path,
     topics::{
-        QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
-        QueryLeaderboardRequest, QueryLeaderboardResponse, QueryTopicRequest, QueryTopicResponse,
-        QueryWindowsRequest, QueryWindowsResponse,
+        LeaderboardRow, QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
+        QueryExplainRequest, QueryExplainResponse, QueryLeaderboardRequest, QueryLeaderboardResponse,
+        QueryParamsRequest, QueryParamsResponse, QueryTopicRequest, QueryTopicResponse, QueryTopicsRequest,
+        QueryTopicsResponse, QueryTrailRequest, QueryTrailResponse, QueryWindowsRequest,
+        QueryWindowsResponse,
     },
     tx::TxHash,
 };
 use prost::Message;
 
+pub use http::Http;
 pub use wallet::Wallet;
 
 /// The way to a node.
@@ -96,6 +103,11 @@ impl<T: Transport> Client<T> {
         self.ask(path::ACCOUNT, &QueryAccountRequest { address })
     }
 
+    /// What became of a transaction, once it is in a block.
+    pub fn tx(&self, hash: TxHash) -> Result<TxReceipt, ClientError> {
+        self.ask(path::TX, &QueryTxRequest { hash: hash.to_vec() })
+    }
+
     /// A topic.
     pub fn topic(&self, topic_id: u64) -> Result<QueryTopicResponse, ClientError> {
         self.ask(path::TOPIC, &QueryTopicRequest { topic_id })
@@ -108,7 +120,7 @@ impl<T: Transport> Client<T> {
 
     /// One epoch; nonce 0 is the newest that has an inference.
     pub fn epoch(&self, topic_id: u64, nonce: u64) -> Result<QueryEpochResponse, ClientError> {
-        self.ask(path::EPOCH, &QueryEpochRequest { topic_id, nonce })
+        self.ask(path::EPOCH, &QueryEpochRequest { topic_id, nonce, resistant: false })
     }
 
     /// Epochs from a consecutive number on, oldest first, at most `limit` (0: as many as a page holds).
@@ -121,12 +133,48 @@ impl<T: Transport> Client<T> {
         self.ask(path::EPOCHS, &QueryEpochsRequest { topic_id, from_epoch, limit })
     }
 
-    /// Everybody who was ever heard in a topic.
+    /// Everybody who was ever heard in a topic, page by page.
     pub fn leaderboard(&self, topic_id: u64) -> Result<QueryLeaderboardResponse, ClientError> {
-        self.ask(path::LEADERBOARD, &QueryLeaderboardRequest { topic_id })
+        let mut rows: Vec<LeaderboardRow> = Vec::new();
+        let mut start_after = String::new();
+        loop {
+            let request = QueryLeaderboardRequest { topic_id, start_after, limit: 0 };
+            let page: QueryLeaderboardResponse = self.ask(path::LEADERBOARD, &request)?;
+            rows.extend(page.rows);
+            if page.next.is_empty() {
+                return Ok(QueryLeaderboardResponse { rows, next: String::new() });
+            }
+            start_after = page.next;
+        }
     }
 
-    fn ask<A: Message + Default>(&self, path: &str, request: &impl Message) -> Result<A, ClientError> {
+    /// Topics after a number, a page of them.
+    pub fn topics(&self, after_id: u64) -> Result<QueryTopicsResponse, ClientError> {
+        self.ask(path::TOPICS, &QueryTopicsRequest { after_id, limit: 0, due_block: 0 })
+    }
+
+    /// Parameters of the chain.
+    pub fn params(&self) -> Result<QueryParamsResponse, ClientError> {
+        self.ask(path::PARAMS, &QueryParamsRequest {})
+    }
+
+    /// Why an account earned what it earned; nonce 0: in the newest scored epoch; no address: the topic's side only.
+    pub fn explain(
+        &self,
+        topic_id: u64,
+        nonce: u64,
+        address: String,
+    ) -> Result<QueryExplainResponse, ClientError> {
+        self.ask(path::EXPLAIN, &QueryExplainRequest { topic_id, nonce, address })
+    }
+
+    /// Inputs of an epoch's computations, while the node keeps them.
+    pub fn trail(&self, topic_id: u64, nonce: u64) -> Result<QueryTrailResponse, ClientError> {
+        self.ask(path::TRAIL, &QueryTrailRequest { topic_id, nonce })
+    }
+
+    /// Any question of `dodona_proto::path`.
+    pub fn ask<A: Message + Default>(&self, path: &str, request: &impl Message) -> Result<A, ClientError> {
         let bytes = self.transport.query(path, &request.encode_to_vec())?;
         A::decode(bytes.as_slice()).map_err(|e| ClientError::Node(format!("answer does not decode: {e}")))
     }

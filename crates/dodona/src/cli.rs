@@ -22,6 +22,162 @@ pub enum Command {
     Demo(DemoArgs),
     /// Replay a history through the same state machine, without consensus, as fast as it goes
     Backtest(BacktestArgs),
+    /// Write, check, create, fund, change and look at topics
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    /// Why somebody earned what it earned, with every input of the formula
+    #[command(subcommand)]
+    Explain(ExplainCommand),
+    /// Take data out of a node
+    #[command(subcommand)]
+    Export(ExportCommand),
+    /// Compute an exported epoch again and compare every digit with the chain's
+    Recompute(RecomputeArgs),
+    /// One formula: JSON on standard input, JSON on standard output
+    Mechanism {
+        /// combine, network-losses, regrets, reputer-consensus, scores, reward-split, emission or sortition
+        name: String,
+    },
+}
+
+/// Which node to ask.
+#[derive(Args)]
+pub struct NodeArgs {
+    /// REST address of a node
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:1317", env = "DODONA_NODE")]
+    pub node: String,
+}
+
+/// Which node, and who signs.
+#[derive(Args)]
+pub struct SignArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// A file with the 64 hex digits of a key, or demo:NAME (demo:NAME:SEED) for a participant of a demo
+    #[arg(long, value_name = "KEY", env = "DODONA_KEY", hide_env_values = true)]
+    pub key: String,
+}
+
+#[derive(Subcommand)]
+pub enum TopicCommand {
+    /// Check a topic.toml: what the chain would refuse, what it costs, what wakes it, when its funding runs dry
+    Lint {
+        /// The description
+        file: PathBuf,
+        /// Check against the parameters of this node's chain [default: the built-in ones]
+        #[arg(long, value_name = "URL")]
+        node: Option<String>,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Create a topic from a topic.toml
+    Create {
+        /// The description
+        file: PathBuf,
+        /// Fund it at once, in ALLO
+        #[arg(long, value_name = "ALLO")]
+        fund: Option<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Pay for a topic's answers
+    Fund {
+        /// The topic's number
+        id: u64,
+        /// ALLO such as 12.5, or base units such as 300uallo
+        amount: String,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Change what may change of your own topic; what is not named stays
+    Update {
+        /// The topic's number
+        id: u64,
+        /// Such as metadata=text, alpha_regret=0.2 or labels=up,down; may be repeated
+        #[arg(long, value_name = "NAME=VALUE", required = true)]
+        set: Vec<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Show a topic: whether it asks, what it weighs, what it pays
+    Show {
+        /// The topic's number
+        id: u64,
+        #[command(flatten)]
+        node: NodeArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+/// What an explanation is about.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// The topic's number
+    #[arg(long)]
+    pub topic: u64,
+    /// The epoch's nonce [default: the newest scored epoch]
+    #[arg(long, value_name = "NONCE")]
+    pub epoch: Option<u64>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum ExplainCommand {
+    /// A worker: its answer, weight, losses, score, pay, and what it missed
+    Worker {
+        /// Address, or name on the topic's leaderboard
+        who: String,
+        #[command(flatten)]
+        common: ExplainArgs,
+    },
+    /// A reputer: its report, stake, score and pay
+    Reputer {
+        /// Address, or name on the topic's leaderboard
+        who: String,
+        #[command(flatten)]
+        common: ExplainArgs,
+    },
+    /// The topic's side of an epoch: truth, losses, what was paid to whom
+    Topic {
+        #[command(flatten)]
+        common: ExplainArgs,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum ExportCommand {
+    /// Everything one epoch was computed from, for `dodona recompute`
+    Epoch {
+        /// The topic's number
+        #[arg(long)]
+        topic: u64,
+        /// The epoch's nonce [default: the newest scored epoch]
+        #[arg(long, value_name = "NONCE")]
+        epoch: Option<u64>,
+        /// File to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+#[derive(Args)]
+pub struct RecomputeArgs {
+    /// A file made by `dodona export epoch`, or - for standard input
+    pub file: PathBuf,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]

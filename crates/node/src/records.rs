@@ -3,9 +3,9 @@
 //! can be rebuilt from those.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use dodona_chain::{Event, Receipt};
+use dodona_chain::{Event, Receipt, Step, Trail};
 use dodona_proto::tx::TxHash;
-use dodona_store::{RecordTable, Store, StoreError};
+use dodona_store::{RecordChange, RecordTable, Store, StoreError};
 
 /// Height (big-endian) → encoded block.
 pub const BLOCKS: RecordTable = RecordTable::new("blocks");
@@ -13,6 +13,14 @@ pub const BLOCKS: RecordTable = RecordTable::new("blocks");
 pub const CERTIFICATES: RecordTable = RecordTable::new("certificates");
 /// Height (big-endian) → [`Results`].
 pub const RESULTS: RecordTable = RecordTable::new("results");
+/// Topic, nonce, step → [`dodona_chain::Trail`] bytes.
+pub const TRAILS: RecordTable = RecordTable::new("trails");
+/// Height (big-endian) → keys of the trails made there, one after the other; by which they are forgotten.
+pub const TRAIL_KEYS: RecordTable = RecordTable::new("trail_keys");
+/// Blocks for which trails are kept.
+pub const TRAIL_BLOCKS: u64 = 10_000;
+/// Bytes of a trail's key.
+pub const TRAIL_KEY: usize = 17;
 /// Transaction hash → height (big-endian) and index.
 pub const TXS: RecordTable = RecordTable::new("txs");
 
@@ -41,6 +49,37 @@ pub fn place(height: u64, index: u32) -> Vec<u8> {
 pub fn results(store: &Store, height: u64) -> Result<Option<Results>, StoreError> {
     let bytes = store.record(RESULTS, &height_key(height))?;
     Ok(bytes.and_then(|b| borsh::from_slice(&b).ok()))
+}
+
+/// Key of a trail.
+pub fn trail_key(topic: u64, nonce: u64, step: Step) -> Vec<u8> {
+    let step = match step {
+        Step::Open => 0,
+        Step::Judge => 1,
+    };
+    [&topic.to_be_bytes()[..], &nonce.to_be_bytes()[..], &[step]].concat()
+}
+
+/// What a block's trails change, and which old ones go.
+pub fn trail_changes(store: &Store, height: u64, trails: &[Trail]) -> Result<Vec<RecordChange>, StoreError> {
+    let mut changes = Vec::new();
+    let mut keys = Vec::new();
+    for trail in trails {
+        let key = trail_key(trail.topic, trail.nonce, trail.step);
+        keys.extend_from_slice(&key);
+        changes.push(RecordChange::put(TRAILS, key, trail.bytes.clone()));
+    }
+    if !keys.is_empty() {
+        changes.push(RecordChange::put(TRAIL_KEYS, height_key(height), keys));
+    }
+    if let Some(old) = height.checked_sub(TRAIL_BLOCKS) {
+        let key = height_key(old);
+        for trail in store.record(TRAIL_KEYS, &key)?.unwrap_or_default().chunks(TRAIL_KEY) {
+            changes.push(RecordChange::delete(TRAILS, trail));
+        }
+        changes.push(RecordChange::delete(TRAIL_KEYS, key));
+    }
+    Ok(changes)
 }
 
 /// Height and index of a committed transaction.

@@ -23,9 +23,11 @@ use dodona_proto::{
     chain::{QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse},
     path,
     topics::{
-        QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
-        QueryLeaderboardRequest, QueryLeaderboardResponse, QueryTopicRequest, QueryTopicResponse,
-        QueryTopicsRequest, QueryTopicsResponse, QueryWindowsRequest, QueryWindowsResponse,
+        QueryEmissionRequest, QueryEmissionResponse, QueryEpochRequest, QueryEpochResponse,
+        QueryEpochsRequest, QueryEpochsResponse, QueryExplainRequest, QueryExplainResponse,
+        QueryLeaderboardRequest, QueryLeaderboardResponse, QueryLossesRequest, QueryLossesResponse,
+        QueryParamsRequest, QueryParamsResponse, QueryTopicRequest, QueryTopicResponse, QueryTopicsRequest,
+        QueryTopicsResponse, QueryWindowsRequest, QueryWindowsResponse,
     },
 };
 use prost::Message;
@@ -96,6 +98,12 @@ fn routes(node: NodeHandle) -> Router {
         .route("/topics/{id}/epochs", get(epochs))
         .route("/topics/{id}/epochs/{nonce}", get(epoch))
         .route("/topics/{id}/leaderboard", get(leaderboard))
+        .route("/topics/{id}/explain/{address}", get(explain))
+        .route("/topics/{id}/epochs/{nonce}/explain/{address}", get(explain_epoch))
+        .route("/topics/{id}/epochs/{nonce}/losses", get(losses))
+        .route("/params", get(params))
+        .route("/emission", get(emission))
+        .route("/query", axum::routing::post(query))
         .route("/txs", axum::routing::post(broadcast))
         .route("/txs/{hash}", get(tx))
         .fallback(|| async { Problem::not_found("no such page; / lists them") })
@@ -199,7 +207,13 @@ async fn index() -> Response {
         "/topics/{id}/epochs?from=0&limit=50",
         "/topics/{id}/epochs/{nonce}",
         "/topics/{id}/leaderboard",
+        "/topics/{id}/explain/{address}",
+        "/topics/{id}/epochs/{nonce}/explain/{address}",
+        "/topics/{id}/epochs/{nonce}/losses",
+        "/params",
+        "/emission",
         "/txs/{hash}",
+        "POST /query  (JSON {\"path\": name, \"request\": base64}; answers {\"value\": base64})",
         "POST /txs  (transaction bytes, or JSON {\"tx_bytes\": base64})",
     ];
     axum::Json(json!({ "pages": pages })).into_response()
@@ -229,11 +243,12 @@ async fn account(State(node): Node, Path(address): Path<String>) -> Answer {
 struct Page {
     after: u64,
     from: u64,
+    start_after: String,
     limit: u32,
 }
 
 async fn topics(State(node): Node, Query(page): Query<Page>) -> Answer {
-    let request = QueryTopicsRequest { after_id: page.after, limit: page.limit };
+    let request = QueryTopicsRequest { after_id: page.after, limit: page.limit, due_block: 0 };
     ask::<QueryTopicsResponse>(node, path::TOPICS, request).await
 }
 
@@ -249,12 +264,14 @@ async fn windows(State(node): Node, Path(id): Path<String>) -> Answer {
 
 async fn inference(State(node): Node, Path(id): Path<String>) -> Answer {
     let topic_id = number("topic", &id)?;
-    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce: 0 }).await
+    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce: 0, resistant: false })
+        .await
 }
 
 async fn epoch(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {
     let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
-    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce }).await
+    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce, resistant: false })
+        .await
 }
 
 async fn epochs(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
@@ -263,9 +280,53 @@ async fn epochs(State(node): Node, Path(id): Path<String>, Query(page): Query<Pa
     ask::<QueryEpochsResponse>(node, path::EPOCHS, request).await
 }
 
-async fn leaderboard(State(node): Node, Path(id): Path<String>) -> Answer {
+async fn leaderboard(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
     let topic_id = number("topic", &id)?;
-    ask::<QueryLeaderboardResponse>(node, path::LEADERBOARD, QueryLeaderboardRequest { topic_id }).await
+    let request = QueryLeaderboardRequest { topic_id, start_after: page.start_after, limit: page.limit };
+    ask::<QueryLeaderboardResponse>(node, path::LEADERBOARD, request).await
+}
+
+async fn explain(State(node): Node, Path((id, address)): Path<(String, String)>) -> Answer {
+    let topic_id = number("topic", &id)?;
+    let request = QueryExplainRequest { topic_id, nonce: 0, address };
+    ask::<QueryExplainResponse>(node, path::EXPLAIN, request).await
+}
+
+async fn explain_epoch(
+    State(node): Node,
+    Path((id, nonce, address)): Path<(String, String, String)>,
+) -> Answer {
+    let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
+    ask::<QueryExplainResponse>(node, path::EXPLAIN, QueryExplainRequest { topic_id, nonce, address }).await
+}
+
+async fn losses(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {
+    let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
+    ask::<QueryLossesResponse>(node, path::LOSSES, QueryLossesRequest { topic_id, nonce }).await
+}
+
+async fn params(State(node): Node) -> Answer {
+    ask::<QueryParamsResponse>(node, path::PARAMS, QueryParamsRequest {}).await
+}
+
+async fn emission(State(node): Node) -> Answer {
+    ask::<QueryEmissionResponse>(node, path::EMISSION, QueryEmissionRequest {}).await
+}
+
+#[derive(Deserialize)]
+struct Question {
+    path: String,
+    request: String,
+}
+
+/// Any question by name, as bytes: what the pages above say in JSON, and the rest.
+async fn query(State(node): Node, body: Bytes) -> Answer {
+    let question: Question = serde_json::from_slice(&body).map_err(Problem::bad)?;
+    let engine = base64::engine::general_purpose::STANDARD;
+    let request =
+        engine.decode(&question.request).map_err(|e| Problem::bad(format!("request is not base64: {e}")))?;
+    let answer = aside(move || node.query(&question.path, &request)).await??;
+    Ok(axum::Json(json!({ "value": engine.encode(answer) })).into_response())
 }
 
 async fn tx(State(node): Node, Path(hash): Path<String>) -> Answer {

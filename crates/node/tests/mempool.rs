@@ -20,6 +20,7 @@ fn chain() -> App {
         chain_id: "localnet".into(),
         time_ms: 0,
         params: Params::default(),
+        admins: Vec::new(),
         accounts: vec![account("alice"), account("bob")],
         validators: vec![GenesisValidator {
             public_key: hex::encode([1; 32]),

@@ -25,6 +25,7 @@ fn genesis() -> Genesis {
         chain_id: "localnet".into(),
         time_ms: 1_000,
         params: Params::default(),
+        admins: Vec::new(),
         accounts: vec![GenesisAccount { address: alice.clone(), balance: 1_000 * ALLO }],
         validators: vec![GenesisValidator {
             public_key: hex::encode(validator_key().verifying_key().to_bytes()),

@@ -47,6 +47,36 @@ pub mod url {
     pub const SUBMIT: &str = "/dodona.topics.v1.MsgSubmitPayload";
     /// What happened.
     pub const REPORT_TRUTH: &str = "/dodona.topics.v1.MsgReportTruth";
+    /// Change what may change of a topic.
+    pub const UPDATE_TOPIC: &str = "/dodona.topics.v1.MsgUpdateTopic";
+    /// Leave a topic.
+    pub const UNREGISTER: &str = "/dodona.topics.v1.MsgUnregister";
+    /// Move pay to another owner.
+    pub const TRANSFER_OWNERSHIP: &str = "/dodona.topics.v1.MsgTransferOwnership";
+    /// Ask for own stake back.
+    pub const REMOVE_STAKE: &str = "/dodona.topics.v1.MsgRemoveStake";
+    /// Keep it after all.
+    pub const CANCEL_REMOVE_STAKE: &str = "/dodona.topics.v1.MsgCancelRemoveStake";
+    /// Stake upon a reputer.
+    pub const DELEGATE_STAKE: &str = "/dodona.topics.v1.MsgDelegateStake";
+    /// Ask for delegated stake back.
+    pub const REMOVE_DELEGATE_STAKE: &str = "/dodona.topics.v1.MsgRemoveDelegateStake";
+    /// Keep it after all.
+    pub const CANCEL_REMOVE_DELEGATE_STAKE: &str = "/dodona.topics.v1.MsgCancelRemoveDelegateStake";
+    /// Collect a delegation's rewards.
+    pub const CLAIM_DELEGATE_REWARDS: &str = "/dodona.topics.v1.MsgClaimDelegateRewards";
+    /// Losses of everything published for an epoch.
+    pub const REPORT_LOSSES: &str = "/dodona.topics.v1.MsgReportLosses";
+    /// Somebody else's signed payload or report.
+    pub const RELAY: &str = "/dodona.topics.v1.MsgRelay";
+    /// Change a list of permitted accounts.
+    pub const EDIT_LIST: &str = "/dodona.topics.v1.MsgEditList";
+    /// Switch a topic's lists on or off.
+    pub const SET_TOPIC_LISTS: &str = "/dodona.topics.v1.MsgSetTopicLists";
+    /// Change parameters of the chain.
+    pub const UPDATE_PARAMS: &str = "/dodona.topics.v1.MsgUpdateParams";
+    /// Compute the emission anew.
+    pub const RECALCULATE_EMISSION: &str = "/dodona.topics.v1.MsgRecalculateEmission";
 }
 
 /// Names under which [`crate::topics`] and [`crate::chain`] queries are asked.
@@ -55,6 +85,8 @@ pub mod path {
     pub const STATUS: &str = "/dodona.chain.v1.Query/Status";
     /// Number, sequence and balance of an account.
     pub const ACCOUNT: &str = "/dodona.chain.v1.Query/Account";
+    /// What became of a transaction; answered by nodes, not by the state.
+    pub const TX: &str = "/dodona.chain.v1.Query/Tx";
     /// One topic.
     pub const TOPIC: &str = "/dodona.topics.v1.Query/Topic";
     /// All topics, by page.
@@ -67,4 +99,30 @@ pub mod path {
     pub const EPOCHS: &str = "/dodona.topics.v1.Query/Epochs";
     /// Who is how good and earned what.
     pub const LEADERBOARD: &str = "/dodona.topics.v1.Query/Leaderboard";
+    /// Parameters in force.
+    pub const PARAMS: &str = "/dodona.topics.v1.Query/Params";
+    /// One account in one topic.
+    pub const MEMBER: &str = "/dodona.topics.v1.Query/Member";
+    /// What was said in an epoch.
+    pub const INPUTS: &str = "/dodona.topics.v1.Query/Inputs";
+    /// Losses of an epoch.
+    pub const LOSSES: &str = "/dodona.topics.v1.Query/Losses";
+    /// Regrets of a member.
+    pub const REGRETS: &str = "/dodona.topics.v1.Query/Regrets";
+    /// Stake on its way out.
+    pub const REMOVALS: &str = "/dodona.topics.v1.Query/Removals";
+    /// Who staked what on a topic.
+    pub const STAKES: &str = "/dodona.topics.v1.Query/Stakes";
+    /// Who staked upon whom.
+    pub const DELEGATIONS: &str = "/dodona.topics.v1.Query/Delegations";
+    /// A list of permitted accounts.
+    pub const LIST: &str = "/dodona.topics.v1.Query/List";
+    /// What an account may do.
+    pub const PERMISSIONS: &str = "/dodona.topics.v1.Query/Permissions";
+    /// How many tokens come into being.
+    pub const EMISSION: &str = "/dodona.topics.v1.Query/Emission";
+    /// Why a member earned what it earned.
+    pub const EXPLAIN: &str = "/dodona.topics.v1.Query/Explain";
+    /// Inputs of an epoch's computations; answered by nodes, not by the state.
+    pub const TRAIL: &str = "/dodona.topics.v1.Query/Trail";
 }

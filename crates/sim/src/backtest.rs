@@ -197,7 +197,9 @@ pub fn run(
     let mut genesis = world::genesis(setup.seed, [1; 32], &all);
     // Somebody else's matrix may have more columns than a chain would hear; the judge hears them all.
     let members = u32::try_from(workers.len()).unwrap_or(u32::MAX);
-    genesis.params.max_members_regret = genesis.params.max_members_regret.max(members);
+    let params = &mut genesis.params;
+    params.max_members_regret = params.max_members_regret.max(members);
+    params.max_top_inferers_to_reward = params.max_top_inferers_to_reward.max(members);
     let mut chain = LocalChain::new(&genesis, Signatures::Trust)?;
     begin(&mut chain, setup, &mut consumer, &mut reputer, workers.iter_mut().chain(&mut judges))?;
 
@@ -216,7 +218,9 @@ pub fn run(
                 let Some(value) = answer else { continue };
                 let (sender, inference) = (worker.address.clone(), value.to_string());
                 let forecast = Vec::new();
-                let message = MsgSubmitPayload { sender, topic_id: TOPIC, nonce, inference, forecast };
+                let values = Vec::new();
+                let message =
+                    MsgSubmitPayload { sender, topic_id: TOPIC, nonce, inference, forecast, values };
                 txs.push(worker.tx(url::SUBMIT, &message));
             }
             let members: Vec<String> = workers.iter().map(|w| w.address.clone()).collect();
@@ -227,7 +231,9 @@ pub fn run(
                     continue;
                 }
                 let (sender, inference) = (judge.address.clone(), String::new());
-                let message = MsgSubmitPayload { sender, topic_id: TOPIC, nonce, inference, forecast };
+                let values = Vec::new();
+                let message =
+                    MsgSubmitPayload { sender, topic_id: TOPIC, nonce, inference, forecast, values };
                 txs.push(judge.tx(url::SUBMIT, &message));
             }
         }
@@ -238,7 +244,9 @@ pub fn run(
         if let Some(epoch) = due {
             let (sender, value) = (reputer.address.clone(), feed.truth(epoch).to_string());
             let evidence = Vec::new();
-            let message = MsgReportTruth { sender, topic_id: TOPIC, nonce: nonce - lag, value, evidence };
+            let values = Vec::new();
+            let message =
+                MsgReportTruth { sender, topic_id: TOPIC, nonce: nonce - lag, value, evidence, values };
             txs.push(reputer.tx(url::REPORT_TRUTH, &message));
         }
         txs_total += txs.len() as u64;

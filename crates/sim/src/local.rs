@@ -1,14 +1,27 @@
 //! A chain without consensus: transactions queue up, `block` executes and commits them. Clients use it like a node.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
-use dodona_chain::{App, AppError, BlockInput, Checker, Failure, Genesis, QueryError, Receipt, Signatures};
+use dodona_chain::{
+    App, AppError, BlockInput, Checker, Failure, Genesis, QueryError, Receipt, Signatures, Step,
+};
 use dodona_client::{ClientError, Transport};
-use dodona_proto::tx::{TxHash, hash};
+use dodona_proto::{
+    path,
+    topics::{QueryTrailRequest, QueryTrailResponse},
+    tx::{TxHash, hash},
+};
 use dodona_store::{Config, Store};
+use prost::Message;
 
 /// Block time in every run without a clock: one second a block.
 pub const STEP_MS: u64 = 1_000;
+
+/// Epochs whose inputs are kept.
+const TRAILS: usize = 64;
 
 /// One chain in memory.
 pub struct LocalChain {
@@ -16,6 +29,8 @@ pub struct LocalChain {
     pending: Mutex<Pending>,
     height: u64,
     time_ms: u64,
+    /// Inputs of the newest computations, by topic and nonce.
+    trails: BTreeMap<(u64, u64), QueryTrailResponse>,
 }
 
 /// What waits for the next block, and the view on which it was checked.
@@ -32,7 +47,13 @@ impl LocalChain {
         let store = Store::memory(Config { keep_versions: 1, ..Config::default() });
         let app = App::open(store, genesis, signatures)?;
         let tip = app.tip()?;
-        Ok(Self { app, pending: Mutex::default(), height: tip.height, time_ms: tip.time_ms })
+        Ok(Self {
+            app,
+            pending: Mutex::default(),
+            height: tip.height,
+            time_ms: tip.time_ms,
+            trails: BTreeMap::new(),
+        })
     }
 
     /// The state machine.
@@ -57,6 +78,16 @@ impl LocalChain {
             .app
             .execute(&BlockInput { height, time_ms, txs: &all })?
             .map_err(|invalid| AppError::Broken(invalid.to_string()))?;
+        for trail in &executed.trails {
+            let both = self.trails.entry((trail.topic, trail.nonce)).or_default();
+            match trail.step {
+                Step::Open => both.open = trail.bytes.clone(),
+                Step::Judge => both.judge = trail.bytes.clone(),
+            }
+        }
+        while self.trails.len() > TRAILS {
+            self.trails.pop_first();
+        }
         let receipts = executed.receipts.clone();
         self.app.commit(executed, Vec::new())?;
         (self.height, self.time_ms) = (height, time_ms);
@@ -66,6 +97,12 @@ impl LocalChain {
 
 impl Transport for LocalChain {
     fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, ClientError> {
+        if path == path::TRAIL {
+            let q = QueryTrailRequest::decode(request).map_err(|e| ClientError::Node(e.to_string()))?;
+            let found = self.trails.get(&(q.topic_id, q.nonce));
+            let missing = || ClientError::NotFound(format!("inputs of epoch {}", q.nonce));
+            return Ok(found.ok_or_else(missing)?.encode_to_vec());
+        }
         self.app.query(path, request).map_err(|e| match e {
             QueryError::NotFound(what) => ClientError::NotFound(what),
             other => ClientError::Node(other.to_string()),

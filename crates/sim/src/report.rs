@@ -125,6 +125,64 @@ impl Tally {
     }
 }
 
+/// What a topic of classes amounts to: mean losses as the chain computed them, and how often the likeliest class came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ClassReport {
+    /// Scored epochs.
+    pub epochs: u64,
+    /// Mean loss of the network inference.
+    pub network: f64,
+    /// Of the plain mean of the members' chances.
+    pub mean: f64,
+    /// Members by name, least mean loss first.
+    pub members: Vec<(String, f64)>,
+    /// Share of epochs in which the network's likeliest class came true.
+    pub hits: f64,
+}
+
+/// Sums up epochs of a topic of classes.
+#[derive(Clone, Debug, Default)]
+pub struct ClassTally {
+    epochs: u64,
+    network: f64,
+    mean: f64,
+    hits: u64,
+    members: BTreeMap<String, (u64, f64)>,
+}
+
+impl ClassTally {
+    /// Takes a scored epoch in; others are ignored.
+    pub fn add(&mut self, epoch: &QueryEpochResponse) {
+        let (Some(network), Some(mean)) = (epoch.network_loss, epoch.mean_loss) else { return };
+        self.epochs += 1;
+        self.network += network;
+        self.mean += mean;
+        let likeliest = epoch.columns.iter().max_by(|a, b| a.combined.total_cmp(&b.combined));
+        self.hits += u64::from(likeliest.is_some_and(|column| column.truth == Some(1.0)));
+        for part in &epoch.parts {
+            let Some(loss) = part.loss else { continue };
+            let name = if part.name.is_empty() { &part.address } else { &part.name };
+            let entry = self.members.entry(name.clone()).or_default();
+            *entry = (entry.0 + 1, entry.1 + loss);
+        }
+    }
+
+    /// Means so far.
+    pub fn report(&self) -> ClassReport {
+        let n = self.epochs.max(1) as f64;
+        let mut members: Vec<(String, f64)> =
+            self.members.iter().map(|(name, (count, sum))| (name.clone(), sum / *count as f64)).collect();
+        members.sort_by(|a, b| a.1.total_cmp(&b.1));
+        ClassReport {
+            epochs: self.epochs,
+            network: self.network / n,
+            mean: self.mean / n,
+            members,
+            hits: self.hits as f64 / n,
+        }
+    }
+}
+
 /// What an actor got.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Earning {

@@ -6,7 +6,7 @@ use dodona_client::{Client, ClientError, Transport};
 use dodona_participant::{
     forecaster::{self, Forecaster},
     model,
-    role::{ForecasterRole, ReputerRole, Seat, Timeline, WorkerRole},
+    role::{Classes, ClassifierRole, ForecasterRole, ReputerRole, Seat, Timeline, WorkerRole},
     series::Series,
 };
 use dodona_proto::{
@@ -27,6 +27,17 @@ const FUNDING: u128 = 1_000 * ALLO;
 const STAKE: u128 = 100 * ALLO;
 /// The topic of a fresh world.
 pub const TOPIC: u64 = 1;
+/// The topic of classes, where a world has one.
+pub const CLASS_TOPIC: u64 = 2;
+/// Models that also say which way it goes: quick ones of different minds.
+const CLASSIFIERS: [&str; 6] = [
+    "seasonal-naive-day",
+    "seasonal-naive-week",
+    "holt-winters",
+    "ar-24-slow",
+    "ridge-calendar",
+    "knn-patterns",
+];
 /// Names of the reputers.
 const REPUTERS: [&str; 3] = ["reputer-1", "reputer-2", "reputer-3"];
 /// Genesis time, unix milliseconds: 2026-01-01T00:00:00Z. A constant, so that runs can be compared.
@@ -64,6 +75,16 @@ pub fn key(seed: u64, name: &str) -> AccountKey {
     AccountKey::from_seed(seed, name)
 }
 
+/// Parameters of a world that is to be looked at: tokens from the first block on, and forecasts about everybody.
+fn params() -> Params {
+    Params {
+        fixed_emission: 5 * ALLO,
+        max_elements_per_forecast: 10_000,
+        create_topic_fee: 10 * ALLO,
+        ..Params::default()
+    }
+}
+
 /// The first state: everybody named has a purse; one validator decides.
 pub fn genesis(seed: u64, validator_key: [u8; 32], names: &[String]) -> Genesis {
     let account =
@@ -73,13 +94,14 @@ pub fn genesis(seed: u64, validator_key: [u8; 32], names: &[String]) -> Genesis 
     Genesis {
         chain_id: "localnet".into(),
         time_ms: GENESIS_TIME_MS,
-        params: Params::default(),
+        params: params(),
         accounts,
         validators: vec![GenesisValidator {
             public_key: hex::encode(validator_key),
             power: 1,
             operator: key(seed, "validator").address().to_string(),
         }],
+        admins: vec![key(seed, "consumer").address().to_string()],
     }
 }
 
@@ -185,6 +207,97 @@ impl Cast {
         }
         for forecaster in &mut self.forecasters {
             submitted += forecaster.act(client, &seen)?.submitted;
+        }
+        for reputer in &mut self.reputers {
+            submitted += reputer.act(client, &seen, series)?.submitted;
+        }
+        Ok(submitted)
+    }
+}
+
+/// Everybody who takes part in a topic about which way a series goes.
+pub struct ClassCast {
+    /// One model each.
+    pub workers: Vec<ClassifierRole>,
+    /// They bring the truth.
+    pub reputers: Vec<ReputerRole>,
+    /// What counts as down, flat and up.
+    pub classes: Classes,
+}
+
+impl ClassCast {
+    /// Some of the built-in models, and three reputers.
+    pub fn built_in(series: &Series, setup: &Setup) -> Self {
+        let timeline = timeline(series, setup.horizon);
+        let classes = Classes::of(series, timeline);
+        let seat = |name: &str| {
+            let name = format!("{name}-classes");
+            Seat::new(key(setup.seed, &name), CLASS_TOPIC, &name)
+        };
+        let workers = model::built_in(series.season_day, series.season_week)
+            .into_iter()
+            .filter(|model| CLASSIFIERS.contains(&model.name()))
+            .map(|model| ClassifierRole::new(seat(model.name()), model, timeline, classes))
+            .collect();
+        let reputers =
+            REPUTERS.iter().map(|name| ReputerRole::of_classes(seat(name), timeline, classes)).collect();
+        Self { workers, reputers, classes }
+    }
+
+    /// Names, as genesis wants them.
+    pub fn names(&self) -> Vec<String> {
+        let workers = self.workers.iter().map(|w| &w.seat.name);
+        workers.chain(self.reputers.iter().map(|r| &r.seat.name)).cloned().collect()
+    }
+
+    /// Description of the topic: three classes, chances pooled in log space.
+    pub fn spec(&self, setup: &Setup, title: &str, unit: &str) -> TopicSpec {
+        let regression = topic_spec(setup, &format!("{title}: down, flat or up?"), unit);
+        TopicSpec {
+            target: format!(
+                "whether the value {} row(s) ahead lies more than {:.6} below (down) or above (up) the newest known one",
+                setup.horizon, self.classes.threshold
+            ),
+            loss: Loss::Log.into(),
+            classification: true,
+            multi: true,
+            require_unity: true,
+            labels: Classes::LABELS.map(String::from).to_vec(),
+            // The plain rules stay what they are; medians of chances do not sum to one.
+            rule: if setup.rule == Rule::Median { Rule::Mean } else { setup.rule }.into(),
+            ..regression
+        }
+    }
+
+    /// Registration, in the block in which everybody registers.
+    pub fn register<T: Transport>(&mut self, client: &Client<T>) -> Result<(), ClientError> {
+        for seat in self.workers.iter_mut().map(|w| &mut w.seat) {
+            seat.register(client, Role::Worker)?;
+        }
+        for seat in self.reputers.iter_mut().map(|r| &mut r.seat) {
+            seat.register(client, Role::Reputer)?;
+        }
+        Ok(())
+    }
+
+    /// Stake, and the consumer's funding.
+    pub fn stake_and_fund<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        consumer: &mut Seat,
+    ) -> Result<(), ClientError> {
+        for seat in self.reputers.iter_mut().map(|r| &mut r.seat) {
+            seat.stake(client, STAKE)?;
+        }
+        consumer.fund_topic(client, CLASS_TOPIC, FUNDING)
+    }
+
+    /// Any later block.
+    pub fn act<T: Transport>(&mut self, client: &Client<T>, series: &Series) -> Result<u32, ClientError> {
+        let seen = client.windows(CLASS_TOPIC)?;
+        let mut submitted = 0;
+        for worker in &mut self.workers {
+            submitted += worker.act(client, &seen, series)?.submitted;
         }
         for reputer in &mut self.reputers {
             submitted += reputer.act(client, &seen, series)?.submitted;

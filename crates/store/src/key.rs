@@ -134,6 +134,7 @@ macro_rules! tuple_key {
 tuple_key!(A, B);
 tuple_key!(A, B, C);
 tuple_key!(A, B, C, D);
+tuple_key!(A, B, C, D, E);
 
 macro_rules! tuple_head {
     ($head:ty, $key:ty, $($name:ident),+) => {
@@ -149,5 +150,8 @@ tuple_head!(A, (A, B), A, B);
 tuple_head!(A, (A, B, C), A, B, C);
 tuple_head!((A, B), (A, B, C), A, B, C);
 tuple_head!(A, (A, B, C, D), A, B, C, D);
+tuple_head!(A, (A, B, C, D, E), A, B, C, D, E);
+tuple_head!((A, B), (A, B, C, D, E), A, B, C, D, E);
+tuple_head!((A, B, C), (A, B, C, D, E), A, B, C, D, E);
 tuple_head!((A, B), (A, B, C, D), A, B, C, D);
 tuple_head!((A, B, C), (A, B, C, D), A, B, C, D);

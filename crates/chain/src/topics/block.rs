@@ -1,45 +1,33 @@
-//! What topics do in every block: take their share of the emission, then work through what is due.
-//! Each step loads plain slices, calls the mechanism and saves its output.
+//! What topics do at the end of every block: let stake go, then work through what is due. Each step loads plain
+//! slices, calls a computation and saves its output.
 
 use dodona_mechanism::{
-    MathError, Real, amount,
-    topic::{
-        combine::{Forecast, Rule, Synthesis, open_plain},
-        interval::error_interval,
-        power::{self, MemberState},
-        regret,
-    },
+    Real,
+    topic::{combine::Rule, label as labels, outlier},
 };
 
 use super::{
-    pot_account, score,
+    admit,
+    judge::{self, OpenInput},
+    label, schedule, score, stake,
     state::{
-        Answer, DUE, EPOCHS, Epoch, EpochState, INFERENCES, Key, MEMBERS, Member, NetworkInference, OPENINGS,
-        Opening, PAYLOADS, POTS, Part, Payload, RECORDS, REGRETS, Record, TOPICS, Topic, Void, WEIGHTS, part,
-        phase,
+        Answer, AnswerColumn, Commit, DUE, EPOCHS, Elements, Epoch, EpochState, FORECASTS, INFERENCES, Key,
+        LOSSES, MEMBERS, Member, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS, Part, Payload,
+        RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part, phase,
     },
     void::close_void,
 };
-use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event, state::State};
+use crate::{
+    ctx::{Ctx, Step},
+    error::Failure,
+    event::Event,
+    state::State,
+};
 
-/// Begin of block: splits `available` (it lies in the ecosystem account) between active topics by weight.
-pub(crate) fn begin(state: &mut State, available: u128) -> Result<(), Failure> {
-    let weights = WEIGHTS.get(state)?.unwrap_or_default();
-    let shares: Vec<Real> = weights.iter().map(|w| w.1).collect();
-    let Ok(parts) = amount::split(available, &shares) else {
-        return Ok(()); // no active topic: it stays with the ecosystem
-    };
-    bank::transfer(state, accounts::ecosystem(), pot_account(), available)?;
-    for ((topic, _), part) in weights.iter().zip(parts) {
-        let pot = POTS.get(state, topic)?.unwrap_or(0);
-        // All pots together are part of the supply, so the sum fits.
-        POTS.put(state, topic, &(pot + part));
-    }
-    Ok(())
-}
-
-/// End of block: everything due, scores first, then answers, then new questions.
+/// End of block: stake leaves, then everything due: scores first, then answers, then new questions.
 pub(crate) fn end(ctx: &mut Ctx) -> Result<(), Failure> {
+    // Stake whose time has come is gone before it could decide a truth once more.
+    stake::end(ctx)?;
     let due = DUE.scan_prefix(ctx.state, &ctx.height, usize::MAX)?;
     for (key, ()) in due {
         DUE.delete(ctx.state, &key);
@@ -55,8 +43,11 @@ pub(crate) fn end(ctx: &mut Ctx) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks the question once more; the nonce is this block.
+/// Asks the question once more, if the topic still weighs enough; the nonce is this block.
 fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
+    if !schedule::turn(ctx, topic)? {
+        return Ok(());
+    }
     let (id, nonce, spec) = (topic.id, ctx.height, &topic.spec);
     let epoch = Epoch {
         index: topic.opened,
@@ -68,13 +59,10 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     };
     DUE.put(ctx.state, &(epoch.worker_last, phase::COMBINE, id, nonce), &());
     DUE.put(ctx.state, &(epoch.truth_last, phase::SCORE, id, nonce), &());
-    topic.next_open = nonce + spec.epoch_length;
-    DUE.put(ctx.state, &(topic.next_open, phase::OPEN, id, 0), &());
-    if topic.opened == 0 {
-        topic.oldest = nonce;
-    }
-    topic.opened += 1;
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
+    NONCES.put(ctx.state, &(id, topic.opened), &nonce);
+    topic.last_opened = nonce;
+    topic.opened += 1;
     ctx.emit(
         Event::new("epoch_opened")
             .with("topic_id", id)
@@ -83,58 +71,62 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
             .with("truth_first", epoch.truth_first)
             .with("truth_last", epoch.truth_last),
     );
-    forget_old(ctx, topic);
-    Ok(())
+    forget_old(ctx, topic)?;
+    schedule::next(ctx, topic)
 }
 
 /// Deletes epochs that fall out of the retention and have ended. One comes at a time and up to two go, so the
 /// state stays bounded and a backlog of epochs that had to wait for their truth is worked off.
-fn forget_old(ctx: &mut Ctx, topic: &mut Topic) {
-    let (id, spec) = (topic.id, &topic.spec);
-    let keep = u64::from(ctx.params.epoch_retention) * spec.epoch_length;
+fn forget_old(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
+    let id = topic.id;
     for _ in 0..2 {
-        let old = topic.oldest;
-        // The last step of an epoch precedes this one within a block.
-        let ended = old + spec.truth_lag + spec.truth_window <= ctx.height;
-        if old + keep > ctx.height || !ended {
-            return;
+        if topic.oldest + u64::from(ctx.params.epoch_retention) >= topic.opened {
+            return Ok(());
         }
-        EPOCHS.delete(ctx.state, &(id, old));
-        RECORDS.delete(ctx.state, &(id, old));
-        INFERENCES.delete(ctx.state, &(id, old));
-        topic.oldest = old + spec.epoch_length;
+        let Some(nonce) = NONCES.get(ctx.state, &(id, topic.oldest))? else { return Ok(()) };
+        let key = (id, nonce);
+        if EPOCHS.get(ctx.state, &key)?.is_some_and(|epoch| epoch.waits()) {
+            return Ok(());
+        }
+        NONCES.delete(ctx.state, &(id, topic.oldest));
+        EPOCHS.delete(ctx.state, &key);
+        RECORDS.delete(ctx.state, &key);
+        RESISTANT.delete(ctx.state, &key);
+        INFERENCES.delete(ctx.state, &key);
+        FORECASTS.delete(ctx.state, &key);
+        LOSSES.delete(ctx.state, &key);
+        REGISTRY.delete(ctx.state, &key);
+        topic.oldest += 1;
     }
+    Ok(())
 }
 
-/// Members of an epoch as the rules want them: sorted by address, forecasts by index into the inferers.
+/// What was heard in an epoch, sorted by address.
 struct Heard {
-    inferers: Vec<(Key, Real)>,
-    forecasters: Vec<(Key, Forecast)>,
+    inferers: Vec<Key>,
+    /// Per label, in the order of the inferers.
+    columns: Vec<Vec<Real>>,
+    labels: Vec<String>,
+    forecasters: Vec<(Key, Elements)>,
 }
 
 /// The window has closed: makes the network inference of everything that was heard.
 fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> {
     let id = topic.id;
     let Some(mut epoch) = EPOCHS.get(ctx.state, &(id, nonce))? else { return Ok(()) };
-    let heard = take_payloads(ctx, topic, nonce)?;
+    let Some(heard) = take_payloads(ctx, topic, nonce)? else {
+        return close_void(ctx, topic, nonce, epoch, Void::NoInference);
+    };
     let mut members = load_members(ctx.state, topic, &heard)?;
-    let opened = if heard.inferers.is_empty() {
-        Err(Void::NoInference)
-    } else {
-        answer(ctx, topic, &heard, &members)?.map_err(|_| Void::Arithmetic)
+    let input = open_input(ctx, topic, nonce, &heard, &members)?;
+    let Ok(opening) = judge::open(&input) else {
+        return close_void(ctx, topic, nonce, epoch, Void::Arithmetic);
     };
-    let opening = match opened {
-        Ok(opening) => opening,
-        Err(reason) => return close_void(ctx, topic, nonce, epoch, reason),
-    };
-    let synthesis = match &opening {
-        Opening::Power(o) => &o.synthesis,
-        Opening::Regret(o) => &o.synthesis,
-        Opening::Plain(s, _) => s,
-    };
+    let trail = ctx.trail(id, nonce, Step::Open, &input);
 
     topic.combined += 1;
-    topic.newest = nonce;
+    topic.last_combined = Commit { height: ctx.height, nonce };
+    let synthesis = opening.synthesis();
     let weights = synthesis.inferer_weights.iter().chain(&synthesis.forecaster_weights);
     for ((part, account, member), weight) in members.iter_mut().zip(weights) {
         member.heard += 1;
@@ -142,61 +134,83 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
         member.weight = *weight;
         MEMBERS.put(ctx.state, &(id, *part, *account), member);
     }
-    let answer = record(ctx.height, &heard, synthesis);
+    let answer = record(ctx.height, &input, &opening, trail);
+    resist(ctx, topic, &input)?;
     INFERENCES.put(
         ctx.state,
         &(id, nonce),
         &NetworkInference {
             topic: id,
             nonce,
-            value: answer.combined,
-            interval: answer.interval,
+            values: answer.columns.iter().map(|c| (c.label.clone(), c.combined, c.interval)).collect(),
             members: answer.parts.len() as u32,
         },
     );
+    let values: Vec<String> = answer.columns.iter().map(|c| c.combined.to_string()).collect();
     ctx.emit(
         Event::new("epoch_combined")
             .with("topic_id", id)
             .with("nonce", nonce)
-            .with("value", answer.combined)
+            .with("value", values.join(" "))
             .with("members", answer.parts.len()),
     );
     epoch.state = EpochState::Combined;
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     RECORDS.put(ctx.state, &(id, nonce), &Record { answer, outcome: None });
     OPENINGS.put(ctx.state, &(id, nonce), &opening);
+    if !heard.forecasters.is_empty() {
+        FORECASTS.put(ctx.state, &(id, nonce), &heard.forecasters);
+    }
+    if topic.spec.labels.multi {
+        REGISTRY.put(ctx.state, &(id, nonce), &heard.labels);
+    }
     Ok(())
 }
 
-/// Reads and deletes the payloads of an epoch.
-fn take_payloads(ctx: &mut Ctx, topic: &Topic, nonce: u64) -> Result<Heard, Failure> {
-    let payloads = PAYLOADS.scan_prefix(ctx.state, &(topic.id, nonce), usize::MAX)?;
-    let mut inferers: Vec<(Key, Real)> = Vec::with_capacity(payloads.len());
-    let mut forecasts: Vec<(Key, Vec<(Key, Real)>)> = Vec::new();
+/// Reads and deletes the payloads of an epoch; none without a single answer.
+fn take_payloads(ctx: &mut Ctx, topic: &Topic, nonce: u64) -> Result<Option<Heard>, Failure> {
+    let id = topic.id;
+    for part in [part::INFERER, part::FORECASTER] {
+        admit::close(ctx.state, id, nonce, part)?;
+    }
+    let payloads = PAYLOADS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)?;
+    let mut inferers: Vec<Key> = Vec::with_capacity(payloads.len());
+    let mut vectors: Vec<Vec<Real>> = Vec::with_capacity(payloads.len());
+    let mut forecasters: Vec<(Key, Elements)> = Vec::new();
     for (key, Payload { inference, forecast }) in payloads {
         PAYLOADS.delete(ctx.state, &key);
-        if let Some(value) = inference {
-            inferers.push((key.2, value));
+        if let Some(vector) = inference {
+            inferers.push(key.2);
+            vectors.push(vector);
         }
         if !forecast.is_empty() {
-            forecasts.push((key.2, forecast));
+            forecasters.push((key.2, forecast));
         }
     }
-    // Keys come in the order of addresses, which is the order of the sums.
-    let place = |account: &Key| inferers.binary_search_by(|(other, _)| other.cmp(account)).ok();
-    let forecasters = forecasts
-        .into_iter()
-        .map(|(account, elements)| {
-            let losses = elements.iter().filter_map(|(inferer, loss)| Some((place(inferer)?, *loss)));
-            (account, Forecast { losses: losses.collect() })
-        })
-        .collect();
-    Ok(Heard { inferers, forecasters })
+    if inferers.is_empty() {
+        return Ok(None);
+    }
+    let rules = &topic.spec.labels;
+    let (columns, labels) = if rules.multi {
+        let registry = REGISTRY.get(ctx.state, &(id, nonce))?.unwrap_or_default();
+        // Every vector that counts has a value besides the default, so a label stays.
+        let Ok(frozen) = labels::freeze(&vectors, registry.len(), rules.default) else { return Ok(None) };
+        (frozen.columns, frozen.kept.iter().map(|place| registry[*place].clone()).collect())
+    } else {
+        let column = vectors.iter().map(|vector| vector.first().copied().unwrap_or(rules.default)).collect();
+        (vec![column], vec![label::SINGLE.to_string()])
+    };
+    // Keys come in the order of addresses, which is the order of the sums. A forecast speaks about who is heard.
+    for (_, elements) in &mut forecasters {
+        elements.retain(|(inferer, _)| inferers.binary_search(inferer).is_ok());
+    }
+    forecasters.retain(|(_, elements)| !elements.is_empty());
+    Ok(Some(Heard { inferers, columns, labels, forecasters }))
 }
 
 /// Records of everybody heard, in the order of an answer's parts.
 fn load_members(state: &State, topic: &Topic, heard: &Heard) -> Result<Vec<(u8, Key, Member)>, Failure> {
-    let inferers = heard.inferers.iter().map(|(account, _)| (part::INFERER, *account));
+    let inferers = heard.inferers.iter().map(|account| (part::INFERER, *account));
     let forecasters = heard.forecasters.iter().map(|(account, _)| (part::FORECASTER, *account));
     let mut members = Vec::with_capacity(heard.inferers.len() + heard.forecasters.len());
     for (part, account) in inferers.chain(forecasters) {
@@ -206,91 +220,116 @@ fn load_members(state: &State, topic: &Topic, heard: &Heard) -> Result<Vec<(u8, 
     Ok(members)
 }
 
-/// The topic's rule on what was heard.
-fn answer(
+fn open_input(
     ctx: &Ctx,
     topic: &Topic,
+    nonce: u64,
     heard: &Heard,
     members: &[(u8, Key, Member)],
-) -> Result<Result<Opening, MathError>, Failure> {
-    let (inferer_members, forecaster_members) = members.split_at(heard.inferers.len());
-    Ok(match topic.spec.rule {
-        Rule::Power => {
-            let inferers: Vec<(MemberState, Real)> = inferer_members
-                .iter()
-                .zip(&heard.inferers)
-                .map(|(m, (_, value))| (m.2.state, *value))
-                .collect();
-            let forecasters: Vec<(MemberState, Forecast)> = forecaster_members
-                .iter()
-                .zip(&heard.forecasters)
-                .map(|(m, (_, forecast))| (m.2.state, forecast.clone()))
-                .collect();
-            power::open(&topic.spec.power, &topic.power, &inferers, &forecasters).map(Opening::Power)
-        }
-        Rule::Regret => {
-            let memory = REGRETS.get(ctx.state, &topic.id)?.unwrap_or_default();
-            // Forecasts name losses; the regret rule compares their logarithms.
-            let forecasters: Vec<(Key, Forecast)> = heard
-                .forecasters
-                .iter()
-                .map(|(account, forecast)| (*account, score::log_forecast(forecast)))
-                .collect();
-            let config = score::regret_config();
-            regret::open(&config, &memory.regrets, &heard.inferers, &forecasters)
-                .and_then(|mut opening| {
-                    widen(topic, &mut opening.synthesis)?;
-                    Ok(opening)
-                })
-                .map(Opening::Regret)
-        }
-        rule @ (Rule::Median | Rule::Mean) => {
-            let values: Vec<Real> = heard.inferers.iter().map(|(_, value)| *value).collect();
-            open_plain(rule, &values, heard.forecasters.len()).and_then(|mut synthesis| {
-                widen(topic, &mut synthesis)?;
-                Ok(Opening::Plain(synthesis, values))
-            })
-        }
+) -> Result<OpenInput, Failure> {
+    let (of_inferers, of_forecasters) = members.split_at(heard.inferers.len());
+    let regrets = match topic.spec.rule {
+        Rule::Regret => REGRETS.get(ctx.state, &topic.id)?.unwrap_or_default(),
+        _ => Default::default(),
+    };
+    Ok(OpenInput {
+        topic: topic.id,
+        nonce,
+        spec: topic.spec,
+        regret: judge::regret_config(&topic.spec, ctx.params),
+        memory: topic.power,
+        regrets,
+        labels: heard.labels.clone(),
+        inferers: of_inferers.iter().map(|(_, account, member)| (*account, member.state)).collect(),
+        columns: heard.columns.clone(),
+        forecasters: of_forecasters
+            .iter()
+            .zip(&heard.forecasters)
+            .map(|((_, account, member), (_, elements))| (*account, member.state, elements.clone()))
+            .collect(),
     })
 }
 
-/// Error bar of the rules that keep no scale themselves: the network's own error where it is known.
-fn widen(topic: &Topic, synthesis: &mut Synthesis) -> Result<(), MathError> {
-    if topic.power.scale_count >= power::SCALE_WARM_UP {
-        synthesis.interval = error_interval(synthesis.combined.get(), topic.power.scale.get())?;
+/// The second answer, without outliers among the inferences (topics §3.7 and §4.5); only topics of one label have it,
+/// and only where there is an outlier. Nobody is scored by it.
+fn resist(ctx: &mut Ctx, topic: &mut Topic, input: &OpenInput) -> Result<(), Failure> {
+    let (false, [values]) = (topic.spec.labels.multi, input.columns.as_slice()) else { return Ok(()) };
+    let params = ctx.params;
+    let Ok(state) = outlier::follow(&topic.outlier, values, params.inference_outlier_detection_alpha) else {
+        return Ok(());
+    };
+    topic.outlier = state;
+    let kept = outlier::kept(&state, values, params.inference_outlier_detection_threshold);
+    if kept.iter().all(|kept| *kept) {
+        return Ok(());
+    }
+    let mut filtered = input.clone();
+    let mut keep = kept.iter();
+    filtered.inferers.retain(|_| keep.next().copied().unwrap_or(true));
+    filtered.columns =
+        vec![values.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(value, _)| *value).collect()];
+    let heard = |account: &Key| filtered.inferers.binary_search_by(|(other, _)| other.cmp(account)).is_ok();
+    for (_, _, elements) in &mut filtered.forecasters {
+        elements.retain(|(inferer, _)| heard(inferer));
+    }
+    filtered.forecasters.retain(|(_, _, elements)| !elements.is_empty());
+    // The regular answer stands in any case.
+    if let Ok(opening) = judge::open(&filtered) {
+        let answer = record(ctx.height, &filtered, &opening, [0; 32]);
+        RESISTANT.put(ctx.state, &(input.topic, input.nonce), &answer);
     }
     Ok(())
 }
 
 /// The public record of an answer.
-fn record(at: u64, heard: &Heard, synthesis: &Synthesis) -> Answer {
-    let inferers = heard.inferers.iter().enumerate().map(|(j, (account, value))| Part {
-        account: *account,
-        forecaster: false,
-        value: Some(*value),
-        weight: synthesis.inferer_weights[j],
-        one_out: synthesis.one_out_inferers[j],
+fn record(at: u64, input: &OpenInput, opening: &Opening, trail: [u8; 32]) -> Answer {
+    let synthesis = opening.synthesis();
+    let columns = input
+        .labels
+        .iter()
+        .zip(&synthesis.columns)
+        .map(|(label, column)| AnswerColumn {
+            label: label.clone(),
+            combined: column.combined,
+            naive: column.naive,
+            mean: column.mean,
+            median: column.median,
+            interval: column.interval,
+        })
+        .collect();
+    // A component exists for all labels or for none.
+    let across = |pick: &dyn Fn(&dodona_mechanism::topic::combine::Column) -> Option<Real>| -> Vec<Real> {
+        synthesis.columns.iter().filter_map(pick).collect()
+    };
+    let one_in = |k: usize| -> Vec<Real> {
+        match opening {
+            Opening::Regret(o) => {
+                o.one_in_forecasters.iter().filter_map(|row| row.get(k).copied().flatten()).collect()
+            }
+            _ => Vec::new(),
+        }
+    };
+    let part = |account: Key, forecaster: bool, weight: Real| Part {
+        account,
+        forecaster,
+        values: Vec::new(),
+        weight,
+        one_out: Vec::new(),
+        one_in: Vec::new(),
         loss: None,
         score: None,
         reward: 0,
+    };
+    let inferers = input.inferers.iter().enumerate().map(|(j, (account, _))| Part {
+        values: input.columns.iter().map(|column| column[j]).collect(),
+        one_out: across(&|column| column.one_out_inferers[j]),
+        ..part(*account, false, synthesis.inferer_weights[j])
     });
-    let forecasters = heard.forecasters.iter().enumerate().map(|(k, (account, _))| Part {
-        account: *account,
-        forecaster: true,
-        value: synthesis.implied[k],
-        weight: synthesis.forecaster_weights[k],
-        one_out: synthesis.one_out_forecasters[k],
-        loss: None,
-        score: None,
-        reward: 0,
+    let forecasters = input.forecasters.iter().enumerate().map(|(k, (account, _, _))| Part {
+        values: across(&|column| column.implied[k]),
+        one_out: across(&|column| column.one_out_forecasters[k]),
+        one_in: one_in(k),
+        ..part(*account, true, synthesis.forecaster_weights[k])
     });
-    Answer {
-        at,
-        combined: synthesis.combined,
-        naive: synthesis.naive,
-        mean: synthesis.mean,
-        median: synthesis.median,
-        interval: synthesis.interval,
-        parts: inferers.chain(forecasters).collect(),
-    }
+    Answer { at, columns, parts: inferers.chain(forecasters).collect(), trail }
 }

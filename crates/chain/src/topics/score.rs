@@ -1,232 +1,209 @@
-//! The truth is known: losses, scores and pay of one epoch.
+//! The truth is known: losses, scores and pay of one epoch are computed ([`super::judge`]) and written.
 
 use std::collections::BTreeSet;
 
-use dodona_mechanism::{
-    MathError, Real, amount,
-    real::func,
-    stats,
-    topic::{
-        combine::{Forecast, LossForm, Losses, Synthesis},
-        power::{self, MemberState, PowerOpening, TopicState},
-        regret::{self, RegretConfig, RegretOpening},
-        score as scores, share, truth,
-    },
-};
+use dodona_mechanism::Real;
 use dodona_proto::Address;
 
 use super::{
-    pot_account,
+    admit,
+    handle::least_stake,
+    judge::{self, JudgeInput, Judged, Reported, Terms},
+    schedule, stake,
     state::{
-        EPOCHS, EpochState, Key, LossSums, MEMBERS, Member, OPENINGS, Opening, Outcome, POTS, Part, RECORDS,
-        REGISTRATIONS, REGRETS, Record, RegretMemory, Report, STAKES, Split, TRUTHS, Topic, TruthReport,
-        Void, part, role,
+        Commit, EPOCHS, EpochLosses, EpochState, Key, LOSSES, LossSums, MEMBERS, Member, OPENINGS, Opening,
+        Outcome, PAID, POTS, Paid, Part, Payout, RECORDS, REGISTRATIONS, REGISTRY, REGRETS, REPORTS, Record,
+        RegretState, Report, ReportRow, SPLITS, Topic, Void, part, role,
     },
+    topics_rewards,
     void::close_void,
 };
-use crate::{bank, ctx::Ctx, error::Failure, event::Event, params::Params};
-
-/// Scores that reward fractions of the regret rule look back on (topics §7.1): ten epochs of a full topic.
-const SCORES_KEPT_INFERERS: usize = 10 * 32;
-/// The same for forecasters.
-const SCORES_KEPT_FORECASTERS: usize = 10 * 6;
-/// Steepness and centre of the map from scores to reward fractions (topics §10, p_reward and c_reward).
-const P_REWARD: f64 = 3.0;
-/// See [`P_REWARD`].
-const C_REWARD: f64 = 0.75;
-/// Smoothing of reward fractions and task score (topics §10, task_reward_alpha).
-const TASK_ALPHA: f64 = 0.1;
-/// Exponent of the modified entropy (topics §10, beta_entropy).
-const BETA_ENTROPY: f64 = 0.25;
-
-/// Settings of the regret rule: the published defaults, for every topic.
-pub fn regret_config() -> RegretConfig {
-    RegretConfig::new()
-}
-
-/// A forecast of losses as a forecast of their decimal logarithms.
-pub fn log_forecast(forecast: &Forecast) -> Forecast {
-    let log = |loss: Real| Real::new(func::log10(loss.get())).unwrap_or(Real::ZERO);
-    Forecast { losses: forecast.losses.iter().map(|(j, loss)| (*j, log(*loss))).collect() }
-}
-
-/// What an epoch's rule says about its members once the truth is known, and what it remembers.
-struct Verdict {
-    /// Raw losses of the network, the naive inference, every member and every one-out value.
-    losses: Losses,
-    /// This epoch's scores, inferers then forecasters; none: no part taken, or nobody to compare with.
-    scores: Vec<Option<Real>>,
-    /// New states of the members, same order.
-    states: Vec<MemberState>,
-    /// How workers share their part of the reward, same order; none: nobody earned anything.
-    shares: Option<Vec<Real>>,
-    /// Parts of workers and reputers in the reward.
-    tasks: [Real; 2],
-    /// New memory of the topic.
-    power: TopicState,
-    /// New memory of the regret rule, under that rule.
-    memory: Option<RegretMemory>,
-}
+use crate::{
+    bank,
+    ctx::{Ctx, Step},
+    error::Failure,
+    event::Event,
+};
 
 /// A member's record under its key.
 type Row = ((u64, u8, Key), Member);
-/// A report with its author and the stake behind it.
-type Staked = (Key, u128, TruthReport);
 
 /// Ends an epoch: agrees on the truth, scores everybody, pays everybody.
 pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> {
     let id = topic.id;
-    let Some(mut epoch) = EPOCHS.get(ctx.state, &(id, nonce))? else { return Ok(()) };
-    let record = RECORDS.get(ctx.state, &(id, nonce))?;
-    let (Some(Record { mut answer, .. }), Some(opening)) = (record, OPENINGS.get(ctx.state, &(id, nonce))?)
+    let key = (id, nonce);
+    let Some(mut epoch) = EPOCHS.get(ctx.state, &key)? else { return Ok(()) };
+    let (Some(Record { mut answer, .. }), Some(opening)) =
+        (RECORDS.get(ctx.state, &key)?, OPENINGS.get(ctx.state, &key)?)
     else {
         return Ok(()); // void before
     };
-    let reports = load_reports(ctx, id, nonce)?;
+    schedule::settle(ctx.state, topic)?;
     let mut members = load_members(ctx, id, &answer.parts)?;
-    let params = ctx.params;
-    if reports.is_empty() {
-        return close_void(ctx, topic, nonce, epoch, Void::NoTruth);
-    }
-    let memory = match opening {
-        Opening::Regret(_) => REGRETS.get(ctx.state, &id)?.unwrap_or_default(),
-        _ => RegretMemory::default(),
-    };
-
-    let judged = agree(&reports, params, topic).and_then(|(agreed, reputers)| {
-        let truth = agreed.value;
-        let states: Vec<MemberState> = members.iter().map(|(_, member)| member.state).collect();
-        let verdict = match &opening {
-            Opening::Power(opening) => judge_power(topic, opening, &states, truth, params)?,
-            Opening::Plain(synthesis, values) => {
-                judge_plain(topic, synthesis, values, &states, truth, params)?
-            }
-            Opening::Regret(opening) => {
-                let accounts: Vec<Key> = answer.parts.iter().map(|p| p.account).collect();
-                judge_regret(topic, opening, &accounts, &states, truth, &memory, &reports, &reputers)?
-            }
-        };
-        let losses = LossSums {
-            network: verdict.losses.combined,
-            mean: Real::new(topic.spec.loss.loss(answer.mean.get(), truth.get()))?,
-            median: Real::new(topic.spec.loss.loss(answer.median.get(), truth.get()))?,
-        };
-        let sums = LossSums {
-            network: sum(topic.sums.network, losses.network)?,
-            mean: sum(topic.sums.mean, losses.mean)?,
-            median: sum(topic.sums.median, losses.median)?,
-        };
-        Ok((agreed, reputers, verdict, losses, sums))
+    let (reports, mut reputers) = load_reports(ctx, topic, nonce)?;
+    let input = judge_input(ctx, topic, nonce, opening, &members, reports)?;
+    let judged = judge::judge(&input).and_then(|judged| {
+        let sums = add_sums(&topic.sums, &judged.sums).ok_or(Void::Arithmetic)?;
+        Ok((judged, sums))
     });
-    let Ok((agreed, reputers, verdict, losses, sums)) = judged else {
-        return close_void(ctx, topic, nonce, epoch, Void::Arithmetic);
+    let (judged, sums) = match judged {
+        Ok(judged) => judged,
+        Err(reason) => return close_void(ctx, topic, nonce, epoch, reason),
     };
+    let trail = ctx.trail(id, nonce, Step::Judge, &input);
 
-    // Everybody is paid from the pot; the part of a role in which nobody earned anything stays in it.
-    let pot = POTS.get(ctx.state, &id)?.unwrap_or(0);
-    let parts = amount::split(pot, &verdict.tasks).unwrap_or_else(|_| vec![0, 0]);
-    let worker_pay = verdict.shares.as_ref().and_then(|s| amount::split(parts[0], s).ok());
-    let reputer_pay = amount::split(parts[1], &reputers).ok();
-    let mut paid = 0u128;
-
-    let member_losses = verdict.losses.inferers.iter().chain(&verdict.losses.forecasters);
-    for (i, loss) in member_losses.enumerate() {
-        let (part, (key, member)) = (&mut answer.parts[i], &mut members[i]);
-        let reward = worker_pay.as_ref().map_or(0, |pay| pay[i]);
-        part.loss = *loss;
-        part.score = verdict.scores[i];
-        part.reward = reward;
-        member.state = verdict.states[i];
+    // From here on everything is written.
+    let mut paid = Paid::default();
+    let losses = judged.raw.inferers.iter().chain(&judged.raw.forecasters);
+    for (i, loss) in losses.enumerate() {
+        let (row, (key, member)) = (&mut answer.parts[i], &mut members[i]);
+        let reward = judged.pay[i];
+        (row.loss, row.score, row.reward) = (*loss, judged.scores[i], reward);
+        member.state = judged.states[i];
         if let Some(loss) = loss {
             member.scored += 1;
-            member.loss_sum = sum(member.loss_sum, *loss).unwrap_or(member.loss_sum);
+            member.loss_sum = sum(member.loss_sum, *loss);
         }
         member.earned = member.earned.saturating_add(reward);
-        MEMBERS.put(ctx.state, key, member);
-        pay(ctx, id, role::WORKER, key.2, reward)?;
-        paid += reward;
+        pay_worker(ctx, id, key.2, reward)?;
+        paid.all += reward;
     }
-    let mut rows = Vec::with_capacity(reports.len());
-    for (i, (account, _, report)) in reports.iter().enumerate() {
-        let reward = reputer_pay.as_ref().map_or(0, |pay| pay[i]);
-        let key = (id, part::REPUTER, *account);
-        let mut member = MEMBERS.get(ctx.state, &key)?.unwrap_or_else(|| Member::new(topic.scored));
-        let distance = Real::new((report.value.get() - agreed.value.get()).abs()).unwrap_or(Real::ZERO);
+    let mut rows = Vec::with_capacity(input.reports.len());
+    for (i, (reported, (_, member))) in input.reports.iter().zip(&mut reputers).enumerate() {
+        let (reward, score) = (judged.reputer_pay[i], judged.reputer_scores[i]);
+        let own = stake::pay(ctx, topic, reported.account, reward)?;
+        paid.all += reward;
+        paid.reputers += reward;
         member.heard += 1;
         member.last = ctx.height;
         member.scored += 1;
-        member.loss_sum = sum(member.loss_sum, distance).unwrap_or(member.loss_sum);
-        member.state.score = agreed.scores[i];
-        member.earned = member.earned.saturating_add(reward);
-        MEMBERS.put(ctx.state, &key, &member);
-        pay(ctx, id, role::REPUTER, *account, reward)?;
-        paid += reward;
-        rows.push(Report { account: *account, value: report.value, score: agreed.scores[i], reward });
-        TRUTHS.delete(ctx.state, &(id, nonce, *account));
+        member.loss_sum = sum(member.loss_sum, distance(reported, &judged));
+        member.state.score = score;
+        member.weight = judged.reputer_fractions[i];
+        member.listening = judged.listening[i];
+        member.earned = member.earned.saturating_add(own);
+        rows.push(report_row(reported, score, reward));
     }
-    POTS.put(ctx.state, &id, &(pot - paid));
-    if let Some(mut memory) = verdict.memory {
-        forget_absent(ctx, id, &mut memory.regrets, &answer.parts)?;
-        REGRETS.put(ctx.state, &id, &memory);
+    let pot = POTS.get(ctx.state, &id)?.unwrap_or(0);
+    POTS.put(ctx.state, &id, &(pot - paid.all));
+    let so_far = PAID.get(ctx.state)?.unwrap_or_default();
+    PAID.put(
+        ctx.state,
+        &Paid {
+            all: so_far.all.saturating_add(paid.all),
+            reputers: so_far.reputers.saturating_add(paid.reputers),
+        },
+    );
+    learn(ctx, topic, nonce, &judged, &mut members, &mut reputers);
+    for (key, member) in members.iter().chain(&reputers) {
+        MEMBERS.put(ctx.state, key, member);
     }
-    topic.paid = topic.paid.saturating_add(paid);
+    if let Some(mut regrets) = judged.regrets {
+        forget_absent(ctx, id, &mut regrets, &answer.parts)?;
+        REGRETS.put(ctx.state, &id, &regrets);
+    }
+    if let Some(split) = judged.split {
+        SPLITS.put(ctx.state, &id, &split);
+    }
+    for (key, _) in REPORTS.scan_prefix(ctx.state, &key, usize::MAX)? {
+        REPORTS.delete(ctx.state, &key);
+    }
+    admit::close(ctx.state, id, nonce, part::REPUTER)?;
+    topic.paid = topic.paid.saturating_add(paid.all);
     topic.scored += 1;
+    topic.last_scored = Commit { height: ctx.height, nonce };
     topic.sums = sums;
-    topic.power = verdict.power;
+    topic.power = judged.memory;
 
+    let truth: Vec<String> = judged.truth.iter().map(|(label, value)| format!("{label}={value}")).collect();
     ctx.emit(
         Event::new("epoch_scored")
             .with("topic_id", id)
             .with("nonce", nonce)
-            .with("truth", agreed.value)
-            .with("loss", losses.network)
-            .with("reward", paid),
+            .with("truth", truth.join(" "))
+            .with("loss", judged.sums.network)
+            .with("reward", paid.all),
     );
     epoch.state = EpochState::Scored;
-    EPOCHS.put(ctx.state, &(id, nonce), &epoch);
-    let outcome = Outcome { at: ctx.height, truth: agreed.value, losses, reports: rows, reward: paid };
-    RECORDS.put(ctx.state, &(id, nonce), &Record { answer, outcome: Some(outcome) });
-    OPENINGS.delete(ctx.state, &(id, nonce));
+    EPOCHS.put(ctx.state, &key, &epoch);
+    let bundles = input.reports.into_iter().filter_map(|r| match r.report {
+        Report::Losses(losses) => Some((r.account, r.stake, losses)),
+        Report::Truth { .. } => None,
+    });
+    let of_epoch =
+        EpochLosses { logarithms: judged.logarithms, network: judged.compared, reports: bundles.collect() };
+    LOSSES.put(ctx.state, &key, &of_epoch);
+    let outcome = Outcome {
+        at: ctx.height,
+        truth: judged.truth,
+        losses: judged.sums,
+        reports: rows,
+        budget: input.budget,
+        reward: paid.all,
+        trail,
+    };
+    RECORDS.put(ctx.state, &key, &Record { answer, outcome: Some(outcome) });
+    OPENINGS.delete(ctx.state, &key);
     Ok(())
 }
 
-/// Keeps the memory of the regret rule bounded: it grows with the square of the members it knows, and anybody may
-/// join. Of those absent from this epoch the ones heard longest ago go, and would come back as newcomers.
-fn forget_absent(
+fn judge_input(
     ctx: &Ctx,
-    id: u64,
-    regrets: &mut regret::RegretState<Key>,
-    present: &[Part],
-) -> Result<(), Failure> {
-    let most = (ctx.params.max_members_regret + ctx.params.max_forecasters) as usize;
-    let known: BTreeSet<Key> =
-        regrets.inferer_inclusions.keys().chain(regrets.forecaster_inclusions.keys()).copied().collect();
-    let surplus = known.len().saturating_sub(most);
-    if surplus == 0 {
-        return Ok(());
-    }
-    let present: BTreeSet<Key> = present.iter().map(|p| p.account).collect();
-    let mut absent = Vec::new();
-    for account in known.difference(&present) {
-        let mut last = 0;
-        for part in [part::INFERER, part::FORECASTER] {
-            last = MEMBERS.get(ctx.state, &(id, part, *account))?.map_or(last, |m| last.max(m.last));
-        }
-        absent.push((last, *account));
-    }
-    absent.sort_unstable();
-    absent.iter().take(surplus).for_each(|(_, account)| regrets.forget(account));
-    Ok(())
+    topic: &Topic,
+    nonce: u64,
+    opening: Opening,
+    members: &[Row],
+    reports: Vec<Reported>,
+) -> Result<JudgeInput, Failure> {
+    let id = topic.id;
+    let states = |part: u8| -> Vec<_> {
+        members.iter().filter(|((_, p, _), _)| *p == part).map(|((.., a), m)| (*a, m.state)).collect()
+    };
+    let regrets = match opening {
+        Opening::Regret(_) => REGRETS.get(ctx.state, &id)?.unwrap_or_default(),
+        _ => Default::default(),
+    };
+    let split = match topic.spec.payout {
+        Payout::Entropy => SPLITS.get(ctx.state, &id)?.unwrap_or_default(),
+        Payout::Gains => Default::default(),
+    };
+    let labels = match topic.spec.labels.multi {
+        true => REGISTRY.get(ctx.state, &(id, nonce))?.unwrap_or_default(),
+        false => vec![super::label::SINGLE.to_string()],
+    };
+    let caps = [part::INFERER, part::FORECASTER].map(|part| admit::cap(topic, part, ctx.params));
+    Ok(JudgeInput {
+        topic: id,
+        nonce,
+        spec: topic.spec,
+        terms: Terms::of(&topic.spec, ctx.params, caps),
+        memory: topic.power,
+        regrets,
+        split,
+        labels,
+        opening,
+        inferers: states(part::INFERER),
+        forecasters: states(part::FORECASTER),
+        reports,
+        budget: schedule::claim(ctx.state, topic)?,
+    })
 }
 
-fn load_reports(ctx: &Ctx, id: u64, nonce: u64) -> Result<Vec<Staked>, Failure> {
-    let reports = TRUTHS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)?;
-    let mut staked = Vec::with_capacity(reports.len());
-    for ((_, _, account), report) in reports {
-        let stake = STAKES.get(ctx.state, &(id, account))?.unwrap_or(0);
-        staked.push((account, stake, report));
+/// Reports that count: those with enough stake behind them now, whatever was there when they came.
+fn load_reports(ctx: &Ctx, topic: &Topic, nonce: u64) -> Result<(Vec<Reported>, Vec<Row>), Failure> {
+    let least = least_stake(topic, ctx).max(1);
+    let (mut reports, mut rows) = (Vec::new(), Vec::new());
+    for ((.., account), report) in REPORTS.scan_prefix(ctx.state, &(topic.id, nonce), usize::MAX)? {
+        let stake = stake::of(ctx.state, topic.id, account)?.authority();
+        if stake < least {
+            continue;
+        }
+        let key = (topic.id, part::REPUTER, account);
+        let member = MEMBERS.get(ctx.state, &key)?.unwrap_or_else(|| Member::new(topic.scored));
+        reports.push(Reported { account, stake, listening: member.listening, report });
+        rows.push((key, member));
     }
-    Ok(staked)
+    Ok((reports, rows))
 }
 
 /// Records of an answer's members, in its order.
@@ -240,197 +217,102 @@ fn load_members(ctx: &Ctx, id: u64, parts: &[Part]) -> Result<Vec<Row>, Failure>
     Ok(members)
 }
 
-/// Pays the owner of a registered account from the topics' pot.
-fn pay(ctx: &mut Ctx, id: u64, as_role: u8, account: Key, reward: u128) -> Result<(), Failure> {
+/// Merit of everybody scored, and what admission learns from it.
+fn learn(
+    ctx: &mut Ctx,
+    topic: &mut Topic,
+    nonce: u64,
+    judged: &Judged,
+    members: &mut [Row],
+    reputers: &mut [Row],
+) {
+    for part in [part::INFERER, part::FORECASTER] {
+        let mut scored: Vec<(&mut Member, Option<Real>)> = members
+            .iter_mut()
+            .zip(&judged.scores)
+            .filter(|(((_, p, _), _), _)| *p == part)
+            .map(|((_, member), score)| (member, *score))
+            .collect();
+        admit::learn(ctx, topic, nonce, part, &mut scored);
+    }
+    let mut scored: Vec<(&mut Member, Option<Real>)> = reputers
+        .iter_mut()
+        .zip(&judged.reputer_scores)
+        .map(|((_, member), score)| (member, Some(*score)))
+        .collect();
+    admit::learn(ctx, topic, nonce, part::REPUTER, &mut scored);
+}
+
+/// Keeps the memory of the regret rule bounded: it grows with the square of the members it knows, and anybody may
+/// join. Of those absent from this epoch the ones heard longest ago go, and would come back as newcomers.
+fn forget_absent(ctx: &Ctx, id: u64, regrets: &mut RegretState, present: &[Part]) -> Result<(), Failure> {
+    let known: BTreeSet<Key> =
+        regrets.inferer_inclusions.keys().chain(regrets.forecaster_inclusions.keys()).copied().collect();
+    let present: BTreeSet<Key> = present.iter().map(|p| p.account).collect();
+    // Room for twice who speaks at once: members who take turns keep their history.
+    let limit = u64::from(ctx.params.max_members_regret) + u64::from(ctx.params.max_forecasters);
+    let most = (2 * present.len()).max(64).min(limit as usize);
+    let surplus = known.len().saturating_sub(most);
+    if surplus == 0 {
+        return Ok(());
+    }
+    let mut absent = Vec::new();
+    for account in known.difference(&present) {
+        let mut last = 0;
+        for part in [part::INFERER, part::FORECASTER] {
+            last = MEMBERS.get(ctx.state, &(id, part, *account))?.map_or(last, |m| last.max(m.last));
+        }
+        absent.push((last, *account));
+    }
+    absent.sort_unstable();
+    absent.iter().take(surplus).for_each(|(_, account)| regrets.forget(account));
+    Ok(())
+}
+
+/// Pays the owner of a worker's registration, or itself if it left.
+fn pay_worker(ctx: &mut Ctx, id: u64, account: Key, reward: u128) -> Result<(), Failure> {
     if reward == 0 {
         return Ok(());
     }
-    let registration = REGISTRATIONS.get(ctx.state, &(id, as_role, account))?;
+    let registration = REGISTRATIONS.get(ctx.state, &(id, role::WORKER, account))?;
     let owner = registration.map_or(Address(account), |r| r.owner);
-    bank::transfer(ctx.state, pot_account(), owner, reward)
+    bank::transfer(ctx.state, topics_rewards(), owner, reward)
 }
 
-/// One truth from many reports, and how reputers share their part.
-fn agree(
-    reports: &[Staked],
-    params: &Params,
-    topic: &Topic,
-) -> Result<(truth::TruthConsensus, Vec<Real>), MathError> {
-    let cap = Real::new(f64::from(params.reputer_weight_cap.max(1)) / 10_000.0)?;
-    let votes: Vec<(u128, Real)> = reports.iter().map(|(_, stake, report)| (*stake, report.value)).collect();
-    let agreed = truth::consensus(&votes, cap, topic.power.scale)?;
-    let mut staked = Vec::with_capacity(reports.len());
-    for ((_, stake, _), score) in reports.iter().zip(&agreed.scores) {
-        staked.push((Real::new(*stake as f64)?, *score));
-    }
-    let shares = share::reputer_fractions(&staked, Real::ONE)?;
-    Ok((agreed, shares))
-}
-
-/// Parts of workers and reputers where a parameter fixes them.
-fn fixed_tasks(params: &Params) -> Result<[Real; 2], MathError> {
-    let reputers = f64::from(params.reputer_share) / 10_000.0;
-    Ok([Real::new(1.0 - reputers)?, Real::new(reputers)?])
-}
-
-fn judge_power(
-    topic: &Topic,
-    opening: &PowerOpening,
-    states: &[MemberState],
-    truth: Real,
-    params: &Params,
-) -> Result<Verdict, MathError> {
-    let (inferers, forecasters) = states.split_at(opening.values.len());
-    let closed = power::close(&topic.spec.power, &topic.power, inferers, forecasters, opening, truth)?;
-    let states: Vec<MemberState> = closed.inferers.into_iter().chain(closed.forecasters).collect();
-    let averages: Vec<Real> = states.iter().map(|s| s.score).collect();
-    Ok(Verdict {
-        losses: closed.losses,
-        scores: closed.inferer_merits.scores.into_iter().chain(closed.forecaster_merits.scores).collect(),
-        states,
-        shares: share::power_fractions(&averages)?,
-        tasks: fixed_tasks(params)?,
-        power: closed.topic,
-        memory: None,
-    })
-}
-
-/// Mean and median have no weights to learn; members are paid by what the answer would have lost without them.
-fn judge_plain(
-    topic: &Topic,
-    synthesis: &Synthesis,
-    values: &[Real],
-    states: &[MemberState],
-    truth: Real,
-    params: &Params,
-) -> Result<Verdict, MathError> {
-    let losses = Losses::of(&synthesis.bundle(values)?, truth, topic.spec.loss, LossForm::Raw)?;
-    let scores: Vec<Option<Real>> =
-        scores::inferer_scores(&losses)?.into_iter().chain(synthesis.implied.iter().map(|_| None)).collect();
-    let states = average(states, &scores, topic.spec.power.score_rate)?;
-    let averages: Vec<Real> = states.iter().map(|s| s.score).collect();
-    Ok(Verdict {
-        losses,
-        scores,
-        states,
-        shares: share::power_fractions(&averages)?,
-        tasks: fixed_tasks(params)?,
-        power: power::follow_error(&topic.spec.power, &topic.power, synthesis.combined, truth)?,
-        memory: None,
-    })
-}
-
-#[allow(clippy::too_many_arguments)] // the named inputs of one rule
-fn judge_regret(
-    topic: &Topic,
-    opening: &RegretOpening,
-    accounts: &[Key],
-    states: &[MemberState],
-    truth: Real,
-    memory: &RegretMemory,
-    reports: &[Staked],
-    reputers: &[Real],
-) -> Result<Verdict, MathError> {
-    let config = regret_config();
-    let bundle = opening.bundle()?;
-    let losses = Losses::of(&bundle, truth, topic.spec.loss, LossForm::Raw)?;
-    let logs = Losses::of(&bundle, truth, topic.spec.loss, config.form())?;
-    let (inferers, forecasters) = accounts.split_at(opening.values.len());
-    let closed = regret::close(&config, &memory.regrets, inferers, forecasters, &logs)?;
-
-    let of_inferers = scores::inferer_scores(&logs)?;
-    let of_forecasters = scores::forecaster_scores(&logs)?;
-    let zero_for_none =
-        |scores: &[Option<Real>]| -> Vec<Real> { scores.iter().map(|s| s.unwrap_or(Real::ZERO)).collect() };
-    let (inferer_scores, forecaster_scores) = (zero_for_none(&of_inferers), zero_for_none(&of_forecasters));
-    let split = &memory.split;
-    let inferer_history = extend(&split.inferer_scores, &inferer_scores, SCORES_KEPT_INFERERS);
-    let forecaster_history = extend(&split.forecaster_scores, &forecaster_scores, SCORES_KEPT_FORECASTERS);
-    let inferer_fractions = fractions(&inferer_scores, &inferer_history, &config)?;
-    let forecaster_fractions = fractions(&forecaster_scores, &forecaster_history, &config)?;
-    let reputer_accounts: Vec<Key> = reports.iter().map(|(account, _, _)| *account).collect();
-    let (smooth_i, entropy_i) = smoothed_entropy(inferers, &inferer_fractions, &split.inferers)?;
-    let (smooth_f, entropy_f) = smoothed_entropy(forecasters, &forecaster_fractions, &split.forecasters)?;
-    let (smooth_r, entropy_r) = smoothed_entropy(&reputer_accounts, reputers, &split.reputers)?;
-    // Topics §7.3: forecasters have no part in a topic of a single inferer.
-    let entropy_f = if inferers.len() < 2 { Real::ZERO } else { entropy_f };
-    let alpha = Real::new(TASK_ALPHA)?;
-    let useful = share::forecaster_utility(alpha, logs.naive, logs.combined, &inferer_scores, split.tau)?;
-    let tasks = share::task_split(entropy_i, entropy_f, entropy_r, useful.utility)?;
-    let scaled = |fractions: &[Real], part: Real| -> Result<Vec<Real>, MathError> {
-        fractions.iter().map(|f| Real::new(f.get() * part.get())).collect()
+/// How far a report was from what was agreed: mean over its labels, or the distance of its loss of the network.
+fn distance(reported: &Reported, judged: &Judged) -> Real {
+    let gap = match &reported.report {
+        Report::Truth { values, .. } => {
+            let agreed = |label: &String| judged.truth.iter().find(|(l, _)| l == label).map(|(_, v)| v.get());
+            let gaps: Vec<f64> = values
+                .iter()
+                .filter_map(|(label, value)| Some((value.get() - agreed(label)?).abs()))
+                .collect();
+            gaps.iter().sum::<f64>() / gaps.len().max(1) as f64
+        }
+        Report::Losses(losses) => (losses.combined.get() - judged.compared.combined.get()).abs(),
     };
-    let mut shares = scaled(&inferer_fractions, tasks.inferers)?;
-    shares.extend(scaled(&forecaster_fractions, tasks.forecasters)?);
+    Real::new(gap).unwrap_or(Real::ZERO)
+}
 
-    let scores: Vec<Option<Real>> = of_inferers.into_iter().chain(of_forecasters).collect();
-    Ok(Verdict {
-        losses,
-        states: average(states, &scores, topic.spec.power.score_rate)?,
-        scores,
-        shares: Some(shares),
-        tasks: [sum(tasks.inferers, tasks.forecasters)?, tasks.reputers],
-        power: power::follow_error(&topic.spec.power, &topic.power, opening.synthesis.combined, truth)?,
-        memory: Some(RegretMemory {
-            regrets: closed.state,
-            split: Split {
-                inferer_scores: inferer_history,
-                forecaster_scores: forecaster_history,
-                inferers: smooth_i,
-                forecasters: smooth_f,
-                reputers: smooth_r,
-                tau: useful.ratio,
-            },
-        }),
+fn report_row(reported: &Reported, score: Real, reward: u128) -> ReportRow {
+    let (values, combined) = match &reported.report {
+        Report::Truth { values, .. } => (values.clone(), None),
+        Report::Losses(losses) => (Vec::new(), Some(losses.combined)),
+    };
+    ReportRow { account: reported.account, stake: reported.stake, values, combined, score, reward }
+}
+
+fn add_sums(a: &LossSums, b: &LossSums) -> Option<LossSums> {
+    let add = |a: Real, b: Real| Real::new(a.get() + b.get()).ok();
+    Some(LossSums {
+        network: add(a.network, b.network)?,
+        mean: add(a.mean, b.mean)?,
+        median: add(a.median, b.median)?,
     })
 }
 
-/// Reward fractions of one role from this epoch's scores and the role's history.
-fn fractions(scores: &[Real], history: &[Real], config: &RegretConfig) -> Result<Vec<Real>, MathError> {
-    if scores.is_empty() {
-        return Ok(Vec::new());
-    }
-    share::worker_fractions(scores, history, Real::new(P_REWARD)?, Real::new(C_REWARD)?, config.epsilon)
-}
-
-/// Smooths a role's fractions with those of before, and their entropy. Whoever is absent loses its history.
-fn smoothed_entropy(
-    accounts: &[Key],
-    fractions: &[Real],
-    before: &[(Key, Real)],
-) -> Result<(Vec<(Key, Real)>, Real), MathError> {
-    if accounts.is_empty() {
-        return Ok((Vec::new(), Real::ZERO));
-    }
-    let previous: Vec<Option<Real>> = accounts
-        .iter()
-        .map(|account| before.binary_search_by(|(other, _)| other.cmp(account)).ok().map(|at| before[at].1))
-        .collect();
-    let smooth = share::smooth(Real::new(TASK_ALPHA)?, fractions, &previous)?;
-    let entropy = share::entropy(&smooth.fractions, smooth.effective, Real::new(BETA_ENTROPY)?)?;
-    Ok((accounts.iter().copied().zip(smooth.fractions).collect(), entropy))
-}
-
-/// Score averages of members under rules that keep no other memory of them.
-fn average(
-    states: &[MemberState],
-    scores: &[Option<Real>],
-    rate: Real,
-) -> Result<Vec<MemberState>, MathError> {
-    let one = |(state, score): (&MemberState, &Option<Real>)| -> Result<MemberState, MathError> {
-        let Some(score) = score else { return Ok(*state) };
-        let average = stats::ema(rate.get(), score.get(), state.score.get(), false);
-        Ok(MemberState { score: Real::new(average)?, count: state.count.saturating_add(1), ..*state })
-    };
-    states.iter().zip(scores).map(one).collect()
-}
-
-/// Appends to a bounded history.
-fn extend(history: &[Real], newest: &[Real], kept: usize) -> Vec<Real> {
-    let all: Vec<Real> = history.iter().chain(newest).copied().collect();
-    all[all.len().saturating_sub(kept)..].to_vec()
-}
-
-fn sum(a: Real, b: Real) -> Result<Real, MathError> {
-    Real::new(a.get() + b.get())
+/// A running sum stays where it is when the next number would leave the doubles.
+fn sum(a: Real, b: Real) -> Real {
+    Real::new(a.get() + b.get()).unwrap_or(a)
 }

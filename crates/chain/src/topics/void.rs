@@ -1,9 +1,16 @@
 //! Epochs that end without a score.
 
-use super::state::{DUE, EPOCHS, Epoch, EpochState, OPENINGS, TRUTHS, Topic, Void, phase};
-use crate::{ctx::Ctx, error::Failure, event::Event};
+use super::{
+    admit, schedule,
+    state::{
+        DUE, EPOCHS, Epoch, EpochState, OPENINGS, POTS, RECORDS, REGISTRY, REPORTS, Topic, Void, part, phase,
+    },
+    topics_rewards,
+};
+use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event};
 
-/// Ends an epoch without a score. What was in the topic's pot stays there for later epochs.
+/// Ends an epoch without a score. Its claim on the topic's pot goes back to the ecosystem: a topic that nobody brings
+/// the truth for must not save up for a single lucky epoch.
 pub(super) fn close_void(
     ctx: &mut Ctx,
     topic: &mut Topic,
@@ -12,17 +19,31 @@ pub(super) fn close_void(
     reason: Void,
 ) -> Result<(), Failure> {
     let id = topic.id;
+    schedule::settle(ctx.state, topic)?;
+    let claim = schedule::claim(ctx.state, topic)?;
+    let pot = POTS.get(ctx.state, &id)?.unwrap_or(0);
+    POTS.put(ctx.state, &id, &(pot - claim));
+    bank::transfer(ctx.state, topics_rewards(), accounts::ecosystem(), claim)?;
     topic.void += 1;
     // An epoch without an answer must not wait for a truth.
     DUE.delete(ctx.state, &(epoch.truth_last, phase::SCORE, id, nonce));
+    // Labels belong to an answer.
+    if !RECORDS.contains(ctx.state, &(id, nonce))? {
+        REGISTRY.delete(ctx.state, &(id, nonce));
+    }
     epoch.state = EpochState::Void(reason);
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     OPENINGS.delete(ctx.state, &(id, nonce));
-    for (key, _) in TRUTHS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)? {
-        TRUTHS.delete(ctx.state, &key);
+    for (key, _) in REPORTS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)? {
+        REPORTS.delete(ctx.state, &key);
     }
+    admit::close(ctx.state, id, nonce, part::REPUTER)?;
     ctx.emit(
-        Event::new("epoch_void").with("topic_id", id).with("nonce", nonce).with("reason", reason.text()),
+        Event::new("epoch_void")
+            .with("topic_id", id)
+            .with("nonce", nonce)
+            .with("reason", reason.text())
+            .with("returned", claim),
     );
     Ok(())
 }

@@ -77,13 +77,14 @@ fn what_is_no_transfer_is_refused_charged_and_undone() {
 #[test]
 fn nobody_sends_to_an_account_of_the_chain_itself() {
     let net = Net::new();
-    for module in ["fee_collector", "ecosystem", "topics_pot", "topics_stake"] {
+    for module in ["fee_collector", "ecosystem", "allorarewards", "allorastaking", "allorapendingrewards"] {
         let no = net.refused(&transfer(&Address::of_module(module).to_string(), &[("1", "uallo")]));
         assert_eq!(no.id(), ("sdk", 4), "{no:?}");
         assert!(no.log.contains("not allowed to receive funds"), "{no:?}");
     }
-    assert_eq!(dodona_chain::topics::pot_account(), Address::of_module("topics_pot"));
-    assert_eq!(dodona_chain::topics::stake_account(), Address::of_module("topics_stake"));
+    assert_eq!(dodona_chain::topics::topics_rewards(), Address::of_module("allorarewards"));
+    assert_eq!(dodona_chain::topics::stake_account(), Address::of_module("allorastaking"));
+    assert_eq!(dodona_chain::topics::topics_pending(), Address::of_module("allorapendingrewards"));
 }
 
 #[test]

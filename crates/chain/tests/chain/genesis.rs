@@ -15,8 +15,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Result<Genesis, String> {
 
 #[test]
 fn a_genesis_reads_back_as_it_was_written() {
-    let written =
-        genesis(Params { emission_per_block: u128::from(u64::MAX) * 5, ..Params::default() }).to_json();
+    let written = genesis(Params { fixed_emission: u128::from(u64::MAX) * 5, ..Params::default() }).to_json();
     assert_eq!(Genesis::from_json(written.as_bytes()).unwrap().to_json(), written);
 }
 
@@ -34,7 +33,7 @@ fn a_wrong_genesis_is_refused_by_the_name_of_the_field() {
     let set = |path: &'static str, value: Value| -> Change {
         Box::new(move |g: &mut Value| *g.pointer_mut(path).unwrap() = value)
     };
-    let own = Address::of_module("topics_pot").to_string();
+    let own = Address::of_module("allorarewards").to_string();
     let cases: Vec<(Change, &str)> = vec![
         (set("/chain_id", json!("")), "chain_id"),
         (set("/chain_id", json!("x".repeat(51))), "chain_id"),
@@ -55,15 +54,29 @@ fn a_wrong_genesis_is_refused_by_the_name_of_the_field() {
         (set("/validators/1/power", json!(1u64 << 62)), "validators[1].power"),
         (set("/validators/0/operator", json!("me")), "validators[0].operator"),
         (set("/validators/0/operator", json!(own)), "validators[0].operator: belongs to the chain"),
-        (set("/params/validator_share", json!(10_001)), "validator_share is 10001"),
+        (set("/admins/0", json!("carol")), "admins[0]"),
+        (
+            set("/params/validators_vs_allora_percent_reward", json!("1.1")),
+            "validators_vs_allora_percent_reward is 1.1",
+        ),
+        (set("/params/team_percent_of_total_supply", json!("0.175000000000000001")), "shares of the supply"),
+        (set("/params/topic_reward_alpha", json!("0")), "topic_reward_alpha is 0"),
+        (set("/params/beta_entropy", json!("NaN")), "`NaN`"),
+        (set("/params/learning_rate", json!("-1")), "listening coefficients"),
         (set("/params/reputer_share", json!(20_000)), "reputer_share is 20000"),
         (set("/params/reputer_weight_cap", json!(10_001)), "reputer_weight_cap is 10001"),
-        (set("/params/max_supply", json!((u128::MAX / 4 + 1).to_string())), "max_supply is above 2^126"),
+        (set("/params/max_supply", json!((u128::MAX / 4 + 1).to_string())), "at most 2^126"),
         (set("/params/max_tx_bytes", json!(0)), "max_tx_bytes must be at least 1"),
         (set("/params/max_messages", json!(0)), "max_messages must be at least 1"),
         (set("/params/max_members", json!(0)), "max_members must be at least 1"),
         (set("/params/max_members_regret", json!(0)), "max_members_regret must be at least 1"),
         (set("/params/max_reputers", json!(0)), "max_reputers must be at least 1"),
+        (
+            set("/params/max_top_inferers_to_reward", json!(0)),
+            "max_top_inferers_to_reward must be at least 1",
+        ),
+        (set("/params/blocks_per_month", json!(0)), "blocks_per_month must be at least 1"),
+        (set("/params/min_epoch_length", json!(0)), "min_epoch_length must be at least 1"),
         (set("/params/epoch_retention", json!(0)), "epoch_retention must be at least 1"),
         (set("/params", json!({ "min_gas_prize": 3 })), "not readable"),
         (Box::new(|g| g["colour"] = json!("red")), "not readable"),

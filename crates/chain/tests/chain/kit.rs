@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use dodona_chain::{
     App, BlockInput, Executed, Failure, Genesis, GenesisAccount, GenesisValidator, InvalidTx, Params,
-    Receipt, Signatures,
+    Receipt, Signatures, Trail,
 };
 use dodona_proto::{
     ALLO, Address, chain, path,
     sign::AccountKey,
     topics::{
-        Forecast, LeaderboardRow, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
-        MsgSubmitPayload, QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
+        Forecast, LabelValue, LeaderboardRow, MsgAddStake, MsgCreateTopic, MsgDelegateStake, MsgFundTopic,
+        MsgRegister, MsgRemoveStake, MsgReportTruth, MsgSubmitPayload, MsgUpdateParams, Parameter,
+        QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
         QueryLeaderboardRequest, QueryLeaderboardResponse, QueryTopicRequest, QueryTopicResponse,
         QueryWindowsRequest, QueryWindowsResponse, Role, TopicSpec,
     },
@@ -66,7 +67,8 @@ pub fn genesis(params: Params) -> Genesis {
         operator: text(operator),
     };
     let validators = vec![validator(9, 3, "v1"), validator(4, 1, "v2")];
-    Genesis { chain_id: CHAIN.into(), time_ms: 1_000, params, accounts, validators }
+    let admins = vec![text("carol")];
+    Genesis { chain_id: CHAIN.into(), time_ms: 1_000, params, accounts, validators, admins }
 }
 
 /// A transaction before it is signed.
@@ -151,14 +153,67 @@ pub fn forecast(from: &str, topic_id: u64, nonce: u64, inference: &str, losses: 
         nonce,
         inference: inference.into(),
         forecast: losses.iter().map(element).collect(),
+        values: Vec::new(),
     };
     Tx::new(from, vec![pack(url::SUBMIT, &message)])
+}
+
+fn labelled(values: &[(&str, &str)]) -> Vec<LabelValue> {
+    values
+        .iter()
+        .map(|(label, value)| LabelValue { label: label.to_string(), value: value.to_string() })
+        .collect()
+}
+
+/// An inference of several labels.
+pub fn submit_labels(from: &str, topic_id: u64, nonce: u64, values: &[(&str, &str)]) -> Tx {
+    let message = MsgSubmitPayload {
+        sender: text(from),
+        topic_id,
+        nonce,
+        values: labelled(values),
+        ..Default::default()
+    };
+    Tx::new(from, vec![pack(url::SUBMIT, &message)])
+}
+
+/// A truth of several labels.
+pub fn truth_labels(from: &str, topic_id: u64, nonce: u64, values: &[(&str, &str)]) -> Tx {
+    let message = MsgReportTruth {
+        sender: text(from),
+        topic_id,
+        nonce,
+        values: labelled(values),
+        ..Default::default()
+    };
+    Tx::new(from, vec![pack(url::REPORT_TRUTH, &message)])
+}
+
+/// Own stake back.
+pub fn unstake(from: &str, topic_id: u64, amount: u128) -> Tx {
+    let message = MsgRemoveStake { sender: text(from), topic_id, amount: amount.to_string() };
+    Tx::new(from, vec![pack(url::REMOVE_STAKE, &message)])
+}
+
+/// Stake upon a reputer.
+pub fn delegate(from: &str, topic_id: u64, reputer: &str, amount: u128) -> Tx {
+    let (sender, reputer) = (text(from), text(reputer));
+    let message = MsgDelegateStake { sender, topic_id, reputer, amount: amount.to_string() };
+    Tx::new(from, vec![pack(url::DELEGATE_STAKE, &message)])
+}
+
+/// Other parameters, from the next block on; carol is the kit's admin.
+pub fn set_params(set: &[(&str, &str)]) -> Tx {
+    let parameter =
+        |(name, value): &(&str, &str)| Parameter { name: name.to_string(), value: value.to_string() };
+    let message = MsgUpdateParams { sender: text("carol"), set: set.iter().map(parameter).collect() };
+    Tx::new("carol", vec![pack(url::UPDATE_PARAMS, &message)])
 }
 
 /// A truth.
 pub fn truth(from: &str, topic_id: u64, nonce: u64, value: &str) -> Tx {
     let message =
-        MsgReportTruth { sender: text(from), topic_id, nonce, value: value.into(), evidence: Vec::new() };
+        MsgReportTruth { sender: text(from), topic_id, nonce, value: value.into(), ..Default::default() };
     Tx::new(from, vec![pack(url::REPORT_TRUTH, &message)])
 }
 
@@ -196,17 +251,19 @@ pub struct Net {
     pub app: App,
     /// Last committed block.
     pub height: u64,
+    /// Complete inputs of every computation so far.
+    pub trails: Vec<Trail>,
 }
 
 impl Net {
-    /// A fresh chain with default parameters.
+    /// A fresh chain with default parameters, but a fixed emission of 5 ALLO per block.
     pub fn new() -> Self {
         Self::with(|_| {})
     }
 
     /// A fresh chain with changed parameters.
     pub fn with(change: impl FnOnce(&mut Params)) -> Self {
-        let mut params = Params::default();
+        let mut params = Params { fixed_emission: 5 * ALLO, ..Params::default() };
         change(&mut params);
         Self::of(&genesis(params), Signatures::Check)
     }
@@ -216,7 +273,7 @@ impl Net {
         let store = Store::memory(Config { keep_versions: 1, ..Config::default() });
         let app = App::open(store, genesis, signatures).expect("the kit's genesis is valid");
         app.check_invariants().expect("invariants hold at genesis");
-        Self { app, height: 0 }
+        Self { app, height: 0, trails: Vec::new() }
     }
 
     /// Number and sequence of an account; zeros while it does not exist.
@@ -274,6 +331,7 @@ impl Net {
     /// Makes a block permanent and checks every promise.
     pub fn commit(&mut self, executed: Executed) -> Vec<Receipt> {
         let (root, receipts) = (executed.root, executed.receipts.clone());
+        self.trails.extend(executed.trails.iter().cloned());
         assert_eq!(self.app.commit(executed, Vec::new()).expect("the block follows"), root);
         self.height += 1;
         self.app.check_invariants().unwrap_or_else(|broken| panic!("block {}: {broken}", self.height));
@@ -353,7 +411,7 @@ impl Net {
 
     /// One epoch.
     pub fn epoch(&self, topic_id: u64, nonce: u64) -> Option<QueryEpochResponse> {
-        self.query(path::EPOCH, &QueryEpochRequest { topic_id, nonce })
+        self.query(path::EPOCH, &QueryEpochRequest { topic_id, nonce, resistant: false })
     }
 
     /// A run of epochs.
@@ -364,7 +422,7 @@ impl Net {
 
     /// Who earned what, by (name, role).
     pub fn leaderboard(&self, topic_id: u64) -> BTreeMap<(String, String), LeaderboardRow> {
-        let request = QueryLeaderboardRequest { topic_id };
+        let request = QueryLeaderboardRequest { topic_id, ..Default::default() };
         let answer: QueryLeaderboardResponse =
             self.query(path::LEADERBOARD, &request).expect("the topic exists");
         answer.rows.into_iter().map(|row| ((row.name.clone(), row.role.clone()), row)).collect()

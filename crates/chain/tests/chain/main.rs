@@ -2,11 +2,21 @@
 //! check of all invariants.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on should stop
 
+mod access;
+mod audit;
 mod bank;
 mod determinism;
 mod epochs;
 mod garbage;
 mod genesis;
+mod hostile;
 mod kit;
+mod labels;
+mod losses;
+mod messages;
+mod queries;
+mod sortition;
+mod stakes;
+mod supply;
 mod topics;
 mod transactions;

@@ -2,7 +2,10 @@
 
 use dodona_proto::{
     ALLO, Address,
-    topics::{Loss, MsgFundTopic, MsgRegister, MsgReportTruth, MsgSubmitPayload, Role, Rule, TopicSpec},
+    topics::{
+        Loss, MsgFundTopic, MsgRegister, MsgReportTruth, MsgSubmitPayload, Payout, Role, Rule, TopicSpec,
+        TruthMode,
+    },
     tx::pack,
     url,
 };
@@ -30,7 +33,7 @@ fn market(net: &mut Net) -> u64 {
 
 #[test]
 fn payloads_that_cannot_count_are_refused() {
-    let mut net = Net::with(|p| p.max_forecast_elements = 2);
+    let mut net = Net::new();
     let id = market(&mut net);
     let about = |losses: &[(&str, &str)]| forecast("w1", id, 2, "", losses);
     let nowhere = {
@@ -71,7 +74,6 @@ fn payloads_that_cannot_count_are_refused() {
             (about(&[("w2", "0")]), e, 42, &["forecast.loss", "above zero"]),
             (about(&[("w2", "-1")]), e, 42, &["forecast.loss", "above zero"]),
             (about(&[("w2", "NaN")]), e, 41, &["forecast.loss"]),
-            (about(&[("w1", "1"), ("w2", "1"), ("w3", "1")]), e, 44, &["forecast has 3", "at most 2"]),
             (nowhere, e, 42, &["forecast.inferer"]),
         ],
     );
@@ -119,6 +121,7 @@ fn truths_that_cannot_count_are_refused() {
             nonce: 2,
             value: "1".into(),
             evidence: vec![7; bytes],
+            values: Vec::new(),
         };
         Tx::new("r1", vec![pack(url::REPORT_TRUTH, &m)])
     };
@@ -128,7 +131,7 @@ fn truths_that_cannot_count_are_refused() {
             (truth("r1", id, 2, ""), e, 41, &["value"]),
             (truth("r1", id, 2, "NaN"), e, 41, &["value"]),
             (truth("r1", id, 2, "1e41"), e, 41, &["too large"]),
-            (truth("r3", id, 2, "1"), e, 46, &["no stake", "add stake"]),
+            (truth("r3", id, 2, "1"), e, 46, &["is 0uallo", "add stake"]),
             (evidence(31), e, 42, &["evidence", "31 bytes"]),
         ],
     );
@@ -144,20 +147,30 @@ fn truths_that_cannot_count_are_refused() {
 }
 
 #[test]
-fn a_full_window_hears_nobody_more_until_the_next() {
-    let mut net = Net::with(|p| (p.max_members, p.max_forecasters) = (2, 1));
-    let id = market(&mut net);
+fn a_full_window_receives_who_comes_late_and_says_that_it_is_not_heard() {
+    let mut net = Net::new();
+    let s = TopicSpec { max_inferers: 2, max_forecasters: 1, ..spec(6, 2, 4, 3) };
+    let id = net.market(s, &["w1", "w2", "w3"], &["r1", "r2"]);
     let f = |who: &str, value: &str| forecast(who, id, 2, value, &[("w1", "1")]);
-    net.done(&[submit("w1", id, 2, "1"), f("w2", "2")]);
-    refusals(
-        &net,
-        &[
-            (submit("w3", id, 2, "3"), "emissions", 45, &["full", "2 inferers", "after block 8"]),
-            (f("w3", ""), "emissions", 45, &["1 forecasters", "after block 8"]),
-        ],
-    );
+    let receipts = net.done(&[submit("w1", id, 2, "1"), f("w2", "2")]);
+    assert!(receipts.iter().all(|r| r.log.is_empty()), "{receipts:?}");
+    let late = net.done(&[f("w3", "3")]).remove(0);
+    for word in ["not admitted as inferer: all 2", "not admitted as forecaster: all 1", "epoch 2"] {
+        assert!(late.log.contains(word), "`{}` does not say `{word}`", late.log);
+    }
+    let parts = net.epoch(id, 2).unwrap().parts;
+    assert!(parts.len() == 3 && parts.iter().all(|p| p.name != "w3"), "{parts:?}");
     net.wait_until(8);
-    net.done(&[submit("w3", id, 8, "3")]);
+    assert!(net.done(&[submit("w3", id, 8, "3")])[0].log.is_empty(), "the next window has room");
+}
+
+#[test]
+fn who_found_no_room_has_had_its_word() {
+    let mut net = Net::new();
+    let s = TopicSpec { max_inferers: 1, ..spec(6, 3, 4, 3) };
+    let id = net.market(s, &["w1", "w2"], &["r1"]);
+    net.done(&[submit("w1", id, 2, "1"), submit("w2", id, 2, "2")]);
+    refusals(&net, &[(submit("w2", id, 2, "2"), "emissions", 78, &["already submitted", "after block 8"])]);
 }
 
 #[test]
@@ -172,10 +185,10 @@ fn a_full_truth_window_makes_room_for_more_stake_and_for_nothing_else() {
     ]);
     net.wait_until(6);
     net.done(&[truth("r1", id, 2, "1"), truth("r2", id, 2, "9")]);
-    refusals(&net, &[(truth("r3", id, 2, "1"), "emissions", 45, &["2 reputers with as much stake"])]);
-    let receipts = net.done(&[truth("r4", id, 2, "1")]);
-    assert_eq!(receipts[0].events[0].kind, "truth_displaced");
-    assert!(receipts[0].events[0].attributes.contains(&("reputer".into(), text("r2"))));
+    let receipts = net.done(&[truth("r3", id, 2, "1"), truth("r4", id, 2, "1")]);
+    assert!(receipts[0].log.contains("not admitted as reputer: all 2"), "{}", receipts[0].log);
+    assert!(receipts[0].log.contains("a stake of"), "{}", receipts[0].log);
+    assert!(receipts[1].log.is_empty(), "{}", receipts[1].log);
     net.wait_until(9);
     let mut heard: Vec<String> = net.epoch(id, 2).unwrap().truths.into_iter().map(|t| t.name).collect();
     heard.sort();
@@ -200,7 +213,7 @@ fn registrations_stake_and_funding_that_make_no_sense_are_refused() {
         let m = MsgFundTopic { sender: text("bob"), topic_id: id, amount: amount.into() };
         Tx::new("bob", vec![pack(url::FUND_TOPIC, &m)])
     };
-    let pot = Address::of_module("topics_pot").to_string();
+    let pot = Address::of_module("allorarewards").to_string();
     let e = "emissions";
     refusals(
         &net,
@@ -250,7 +263,18 @@ fn a_description_is_checked_as_a_whole() {
         (|s| s.truth_source = "x".repeat(256), "truth_source"),
         (|s| s.rule = 5, "rule"),
         (|s| s.rule = -1, "rule"),
-        (|s| s.loss = 4, "loss"),
+        (|s| s.loss = 10, "loss"),
+        (|s| (s.loss, s.loss_parameter) = (Loss::Huber.into(), "0".into()), "loss"),
+        (|s| (s.loss, s.loss_parameter) = (Loss::Huber.into(), "x".into()), "loss_parameter"),
+        (|s| (s.loss, s.loss_parameter) = (Loss::Pinball.into(), "1".into()), "loss"),
+        (|s| (s.loss, s.loss_scale) = (Loss::Ztae.into(), "-1".into()), "loss"),
+        (|s| s.loss_parameter = "1".into(), "loss_parameter"),
+        (|s| s.loss_center = "1".into(), "loss_scale"),
+        (|s| s.truth_mode = 3, "truth_mode"),
+        (|s| s.payout = 3, "payout"),
+        (|s| s.metadata = "x".repeat(256), "metadata"),
+        (|s| s.horizon = "x".repeat(65), "horizon"),
+        (|s| s.resolution = "x".repeat(1_001), "resolution"),
         (|s| s.epoch_length = 0, "epoch_length"),
         (|s| s.epoch_length = 40_000_001, "epoch_length"),
         (|s| s.worker_window = 0, "worker_window"),
@@ -271,7 +295,28 @@ fn a_description_is_checked_as_a_whole() {
         (|s| s.clamp = "NaN".into(), "clamp"),
         (|s| s.gain = "0.4".into(), "power rule settings"),
         (|s| s.log_pool = true, "power rule settings"),
-        (|s| (s.rule, s.loss) = (Rule::Regret.into(), Loss::Log.into()), "rule"),
+        (|s| s.p_norm = "0.5".into(), "regret rule settings"),
+        (|s| s.c_norm = "101".into(), "regret rule settings"),
+        (|s| s.alpha_regret = "0".into(), "regret rule settings"),
+        (|s| s.epsilon = "0".into(), "regret rule settings"),
+        (|s| s.epsilon = "x".into(), "epsilon"),
+        (|s| s.allow_negative = true, "allow_negative"),
+        (|s| s.merit_alpha = "1".into(), "merit_alpha"),
+        (|s| s.inferer_quantile = "-0.1".into(), "inferer_quantile"),
+        (|s| s.forecaster_quantile = "1".into(), "forecaster_quantile"),
+        (|s| s.reputer_quantile = "2".into(), "reputer_quantile"),
+        (|s| s.max_inferers = 10_001, "max_inferers"),
+        (|s| (s.rule, s.max_inferers) = (Rule::Regret.into(), 501), "max_inferers"),
+        (|s| s.max_forecasters = 65, "max_forecasters"),
+        (|s| s.max_reputers = 129, "max_reputers"),
+        (|s| s.require_unity = true, "multi"),
+        (|s| s.labels = vec!["up".into()], "multi"),
+        (|s| s.max_labels = 2, "multi"),
+        (|s| (s.multi, s.max_labels) = (true, 1_025), "max_labels"),
+        (|s| s.unity_tolerance = "0.02".into(), "unity_tolerance"),
+        (|s| (s.multi, s.require_unity, s.label_default) = (true, true, "1".into()), "label_default"),
+        (|s| (s.multi, s.loss) = (true, Loss::Log.into()), "require_unity"),
+        (|s| (s.multi, s.require_unity, s.rule) = (true, true, Rule::Median.into()), "rule"),
     ];
     for (change, field) in cases {
         let no = net.refused(&with(change));
@@ -287,8 +332,11 @@ fn a_description_is_checked_as_a_whole() {
     );
     refusals(&net, &[(nothing, "emissions", 2, &["spec"])]);
     let mut poor = Net::new();
-    poor.done(&[send("alice", "dora", 5 * ALLO)]);
+    let almost = u128::from(GAS) * 10 + 74_999; // fee of the transaction, and of the topic but for one unit
+    poor.done(&[send("alice", "dora", almost)]);
     refusals(&poor, &[(create("dora", ok.clone()), "sdk", 5, &["insufficient funds"])]);
+    poor.done(&[send("alice", "dora", 1)]);
+    poor.done(&[create("dora", ok)]);
 }
 
 #[test]
@@ -307,6 +355,32 @@ fn every_setting_of_a_description_is_kept_and_shown() {
         clamp: "off".into(),
         gain: "0.5".into(),
         log_pool: true,
+        metadata: "made by hand".into(),
+        horizon: "a day".into(),
+        resolution: "a trace counts as rain".into(),
+        truth_mode: TruthMode::Truth.into(),
+        payout: Payout::Gains.into(),
+        p_norm: "2".into(),
+        c_norm: "0.5".into(),
+        alpha_regret: "0.2".into(),
+        epsilon: "0.02".into(),
+        merit_alpha: "0.3".into(),
+        inferer_quantile: "0.1".into(),
+        forecaster_quantile: "0.2".into(),
+        reputer_quantile: "0.25".into(),
+        max_inferers: 100,
+        max_forecasters: 10,
+        max_reputers: 20,
+        classification: true,
+        multi: true,
+        require_unity: true,
+        unity_tolerance: "0.001".into(),
+        max_labels: 3,
+        labels: vec!["Dry".into(), "Rain".into()],
+        label_default: "0".into(),
+        label_case_sensitive: true,
+        worker_list: true,
+        reputer_list: true,
         ..spec(10, 3, 5, 4)
     };
     let before = net.balance("alice");
@@ -316,7 +390,7 @@ fn every_setting_of_a_description_is_kept_and_shown() {
     let topic = net.topic(1);
     assert_eq!(topic.spec, Some(given));
     assert_eq!((topic.creator, topic.created), (text("alice"), 1));
-    assert_eq!(net.balance("alice"), before - fee - 10 * ALLO);
+    assert_eq!(net.balance("alice"), before - fee - 75_000);
 }
 
 #[test]
@@ -354,45 +428,69 @@ fn plain_rules_refuse_forecasts_they_would_not_hear() {
 }
 
 #[test]
-fn a_topic_wakes_when_worker_stake_and_funding_are_there_in_any_order() {
+fn a_topic_wakes_when_stake_and_funding_are_there_in_any_order_and_needs_no_worker() {
     let steps = |id: u64| {
-        let worker = register("w1", id, Role::Worker);
         let reputer = register("r1", id, Role::Reputer).and(stake("r1", id, 10 * ALLO));
-        [(worker, "no worker"), (reputer, "stake is 0uallo"), (fund("alice", id, ALLO), "funding is 0uallo")]
+        [
+            (reputer, "no stake"),
+            (fund("alice", id, ALLO), "no funding"),
+            (register("w1", id, Role::Worker), ""),
+        ]
     };
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut net = Net::new();
+        let mut net = Net::with(|p| p.registration_fee = 0);
         net.done(&[create("bob", spec(2, 1, 1, 1))]);
         for (done, step) in order.iter().enumerate() {
-            let left = order[done..].iter().min().unwrap();
-            let topic = net.topic(1);
-            assert!(
-                !topic.active && topic.inactive_reason.contains(steps(1)[*left].1),
-                "{}",
-                topic.inactive_reason
-            );
-            assert_eq!((topic.epochs_opened, topic.next_epoch_block), (0, 0));
-            assert!(net.windows(1).windows.is_empty());
+            let left = *order[done..].iter().min().unwrap();
+            if left < 2 {
+                let topic = net.topic(1);
+                assert!(
+                    !topic.active && topic.inactive_reason.contains(steps(1)[left].1),
+                    "{}",
+                    topic.inactive_reason
+                );
+                assert_eq!((topic.epochs_opened, topic.next_epoch_block), (0, 0));
+                assert!(net.windows(1).windows.is_empty());
+            }
             net.done(&[steps(1)[*step].0.clone()]);
+            if left < 2 && order[done + 1..].iter().all(|step| *step == 2) {
+                // The first question is asked at the end of the very block that completed it.
+                let topic = net.topic(1);
+                assert!(topic.active && topic.inactive_reason.is_empty());
+                assert_eq!((topic.epochs_opened, topic.next_epoch_block), (1, net.height + 2));
+                assert_eq!(net.windows(1).windows[0].nonce, net.height);
+            }
         }
-        let topic = net.topic(1);
-        assert!(topic.active && topic.inactive_reason.is_empty());
-        // The first question is asked at the end of the very block that completed it.
-        assert_eq!((topic.epochs_opened, topic.next_epoch_block), (1, net.height + 2));
-        assert_eq!(net.windows(1).windows[0].nonce, net.height);
     }
 }
 
 #[test]
-fn a_little_less_than_the_minimum_does_not_wake_a_topic() {
+fn the_fee_of_a_registration_is_revenue_and_wakes_a_topic_of_much_stake() {
     let mut net = Net::new();
     net.done(&[create("bob", spec(2, 1, 1, 1))]);
-    let almost = register("r1", 1, Role::Reputer).and(stake("r1", 1, 10 * ALLO - 1));
-    net.done(&[register("w1", 1, Role::Worker), almost, fund("alice", 1, ALLO - 1)]);
-    assert!(net.topic(1).inactive_reason.contains("stake is 9999999999999999999uallo"));
-    net.done(&[stake("r1", 1, 1)]);
-    assert!(net.topic(1).inactive_reason.contains("funding is 999999999999999999uallo"));
-    refusals(&net, &[(submit("w1", 1, 2, "1"), "emissions", 75, &["not active yet"])]);
+    net.done(&[register("r1", 1, Role::Reputer)]);
+    let topic = net.topic(1);
+    assert_eq!((topic.revenue.as_str(), topic.funded.as_str(), topic.active), ("200", "0", false));
+    net.done(&[stake("r1", 1, 10 * ALLO)]);
+    assert!(net.topic(1).active);
+}
+
+#[test]
+fn a_little_less_than_the_least_weight_does_not_wake_a_topic() {
+    let mut net = Net::with(|p| p.registration_fee = 0);
+    net.done(&[create("bob", spec(2, 1, 1, 1))]);
+    // The root of 100 times 99 is a little less than 100, however often the topic is looked at.
+    let almost = register("r1", 1, Role::Reputer).and(stake("r1", 1, 100));
+    net.done(&[register("w1", 1, Role::Worker), almost, fund("alice", 1, 99)]);
+    for _ in 0..3 {
+        let topic = net.topic(1);
+        assert!(!topic.active);
+        for word in ["weight is 99.49", "100 is needed"] {
+            assert!(topic.inactive_reason.contains(word), "{}", topic.inactive_reason);
+        }
+        refusals(&net, &[(submit("w1", 1, 2, "1"), "emissions", 75, &["the topic sleeps"])]);
+        net.block(&[]);
+    }
     net.done(&[fund("alice", 1, 1)]);
     assert!(net.topic(1).active);
 }

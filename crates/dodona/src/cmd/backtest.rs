@@ -49,6 +49,7 @@ pub fn run(args: BacktestArgs) -> Result<()> {
         epochs_per_second: outcome.losses.epochs as f64 / wall_seconds,
         losses: outcome.losses,
         rewards: outcome.rewards,
+        classes: None,
         supply: outcome.supply,
         state_root: outcome.state_root,
         blocks: outcome.blocks,

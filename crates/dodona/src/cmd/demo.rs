@@ -20,8 +20,8 @@ use dodona_node::{Clock, Gate, Height, Home, Limits, Node, NodeConfig, NodeHandl
 use dodona_participant::{role::Timeline, series::Series};
 use dodona_proto::topics::{Loss, QueryEpochResponse};
 use dodona_sim::{
-    report::{Earning, Tally},
-    world::{self, Cast, Setup, TOPIC},
+    report::{ClassTally, Earning, Tally},
+    world::{self, CLASS_TOPIC, Cast, ClassCast, Setup, TOPIC},
 };
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -33,7 +33,7 @@ use super::screen::{Screen, View};
 use crate::{
     cli::{DemoArgs, Output, choice_name},
     cmd::{backtest::progress_bar, load_series},
-    output::{Summary, verdict},
+    output::{Classes, Summary, class_verdict, verdict},
 };
 
 /// Epochs the running line looks back on.
@@ -103,12 +103,17 @@ struct Demo<'a> {
     timeline: Timeline,
     setup: Setup,
     cast: Cast,
+    class_cast: ClassCast,
     client: Client<NodeHandle>,
     gate: Gate,
     tally: Tally,
+    class_tally: ClassTally,
     recent: VecDeque<QueryEpochResponse>,
+    recent_classes: VecDeque<QueryEpochResponse>,
     /// First epoch not tallied yet.
     next: u64,
+    /// The same in the topic of classes.
+    next_class: u64,
     height: u64,
 }
 
@@ -119,8 +124,10 @@ impl<'a> Demo<'a> {
         let setup = Setup { rule: args.rule.into(), loss: Loss::Squared, horizon, seed: args.seed };
         let timeline = world::timeline(&series, horizon);
         let cast = Cast::built_in(&series, &setup);
+        let class_cast = ClassCast::built_in(&series, &setup);
+        let names = [cast.names(), class_cast.names()].concat();
         let key = SigningKey::from_bytes(&seed_bytes(args.seed));
-        let mut genesis = world::genesis(args.seed, key.verifying_key().to_bytes(), &cast.names());
+        let mut genesis = world::genesis(args.seed, key.verifying_key().to_bytes(), &names);
         // The summary looks at every epoch of the run.
         genesis.params.epoch_retention = u32::try_from(series.points.len()).unwrap_or(u32::MAX);
         let home = Home::open(dir, genesis, key)?;
@@ -145,11 +152,15 @@ impl<'a> Demo<'a> {
             timeline,
             setup,
             cast,
+            class_cast,
             client,
             gate,
             tally: Tally::default(),
+            class_tally: ClassTally::default(),
             recent: VecDeque::new(),
+            recent_classes: VecDeque::new(),
             next: 0,
+            next_class: 0,
             height,
         };
         demo.greet(&node, height);
@@ -170,12 +181,13 @@ impl<'a> Demo<'a> {
     fn greet(&self, node: &Node, height: u64) {
         let rest = node.rest_address().map_or(String::new(), |a| format!("http://{a}"));
         tell(&format!(
-            "dodona demo: {} models, {} forecasters and {} reputers on `{}` ({} rows)",
+            "dodona demo: {} models, {} forecasters and {} reputers say where `{}` goes ({} rows); {} models say which way",
             self.cast.workers.len(),
             self.cast.forecasters.len(),
             self.cast.reputers.len(),
             self.series.name,
             self.series.points.len(),
+            self.class_cast.workers.len(),
         ));
         let wanted = self.args.rest_port;
         let busy = wanted != 0 && node.rest_address().is_some_and(|a| a.port() != wanted);
@@ -263,6 +275,8 @@ impl<'a> Demo<'a> {
                 open => open?,
             };
             let members = self.client.leaderboard(TOPIC)?.rows;
+            let class_members = self.client.leaderboard(CLASS_TOPIC)?.rows;
+            let newest_class = self.client.epoch(CLASS_TOPIC, 0).unwrap_or_default();
             screen.draw(&View {
                 series: &self.series.name,
                 unit: &self.series.unit,
@@ -271,7 +285,10 @@ impl<'a> Demo<'a> {
                 epochs: &self.recent,
                 newest: &open,
                 members: &members,
-                line: &self.running_line(),
+                classes: &self.recent_classes,
+                newest_class: &newest_class,
+                class_members: &class_members,
+                line: &format!("{}\n{}", self.running_line(), self.class_line()),
             })?;
         }
         Ok(())
@@ -283,10 +300,21 @@ impl<'a> Demo<'a> {
             0 => {
                 let spec = world::topic_spec(&self.setup, &self.series.name, &self.series.unit);
                 self.cast.create_topic(&self.client, spec)?;
+                let spec = self.class_cast.spec(&self.setup, &self.series.name, &self.series.unit);
+                self.cast.create_topic(&self.client, spec)?;
             }
-            1 => self.cast.register(&self.client)?,
-            2 => self.cast.stake_and_fund(&self.client)?,
-            _ => drop(self.cast.act(&self.client, &self.series)?),
+            1 => {
+                self.cast.register(&self.client)?;
+                self.class_cast.register(&self.client)?;
+            }
+            2 => {
+                self.cast.stake_and_fund(&self.client)?;
+                self.class_cast.stake_and_fund(&self.client, &mut self.cast.consumer)?;
+            }
+            _ => {
+                self.cast.act(&self.client, &self.series)?;
+                self.class_cast.act(&self.client, &self.series)?;
+            }
         }
         let next = self.height + 1;
         self.gate.open_until(Height(next));
@@ -300,26 +328,15 @@ impl<'a> Demo<'a> {
         if self.height < 3 {
             return Ok(());
         }
-        loop {
-            let page = self.client.epochs(TOPIC, self.next, 0)?.epochs;
-            let before = self.next;
-            for epoch in page {
-                if epoch.state != "scored" && epoch.state != "void" {
-                    break;
-                }
-                self.next = epoch.epoch + 1;
-                self.tally.add(&epoch);
-                if epoch.truth.is_some() {
-                    self.recent.push_back(epoch);
-                }
-                if self.recent.len() > WINDOW {
-                    self.recent.pop_front();
-                }
-            }
-            if self.next == before {
-                return Ok(());
-            }
+        for epoch in scored_since(&self.client, TOPIC, &mut self.next)? {
+            self.tally.add(&epoch);
+            remember(&mut self.recent, epoch);
         }
+        for epoch in scored_since(&self.client, CLASS_TOPIC, &mut self.next_class)? {
+            self.class_tally.add(&epoch);
+            remember(&mut self.recent_classes, epoch);
+        }
+        Ok(())
     }
 
     /// The one sentence that matters, about the last epochs, favourable or not.
@@ -329,11 +346,20 @@ impl<'a> Demo<'a> {
         format!("last {} epochs: {}", tally.epochs(), verdict(&tally.losses()).trim_end())
     }
 
+    /// The same about the topic of classes.
+    fn class_line(&self) -> String {
+        let mut tally = ClassTally::default();
+        self.recent_classes.iter().for_each(|e| tally.add(e));
+        format!("which way, last {} epochs: {}", tally.report().epochs, class_verdict(&tally.report()))
+    }
+
     fn summary(&self, node: &NodeHandle, wall: Duration) -> Result<Summary> {
         let status = self.client.status()?;
-        let rewards = match self.client.leaderboard(TOPIC) {
-            Ok(board) => board.rows.iter().map(Earning::from).collect(),
-            Err(_) => Vec::new(), // interrupted before there was a topic
+        let earned = |topic: u64| -> Vec<Earning> {
+            match self.client.leaderboard(topic) {
+                Ok(board) => board.rows.iter().map(Earning::from).collect(),
+                Err(_) => Vec::new(), // interrupted before there was a topic
+            }
         };
         let wall_seconds = wall.as_secs_f64();
         let losses = self.tally.losses();
@@ -345,7 +371,8 @@ impl<'a> Demo<'a> {
             seed: self.args.seed,
             epochs_per_second: losses.epochs as f64 / wall_seconds,
             losses,
-            rewards,
+            rewards: earned(TOPIC),
+            classes: Some(Classes { report: self.class_tally.report(), rewards: earned(CLASS_TOPIC) }),
             supply: status.supply,
             state_root: hex::encode(node.app().root()),
             blocks: status.height,
@@ -353,6 +380,34 @@ impl<'a> Demo<'a> {
             wall_seconds,
             signatures_checked: true,
         })
+    }
+}
+
+/// Epochs of a topic that ended since the last time, in order; `next` is the first not seen.
+fn scored_since(client: &Client<NodeHandle>, topic: u64, next: &mut u64) -> Result<Vec<QueryEpochResponse>> {
+    let mut ended = Vec::new();
+    loop {
+        let before = *next;
+        for epoch in client.epochs(topic, *next, 0)?.epochs {
+            if epoch.state != "scored" && epoch.state != "void" {
+                break;
+            }
+            *next = epoch.epoch + 1;
+            ended.push(epoch);
+        }
+        if *next == before {
+            return Ok(ended);
+        }
+    }
+}
+
+/// The newest scored epochs, for what looks back.
+fn remember(recent: &mut VecDeque<QueryEpochResponse>, epoch: QueryEpochResponse) {
+    if epoch.state == "scored" {
+        recent.push_back(epoch);
+    }
+    if recent.len() > WINDOW {
+        recent.pop_front();
     }
 }
 

@@ -2,7 +2,12 @@
 
 pub mod backtest;
 pub mod demo;
+pub mod epoch;
+pub mod explain;
+pub mod mechanism;
+mod net;
 mod screen;
+pub mod topic;
 
 use std::{fs::File, path::Path};
 

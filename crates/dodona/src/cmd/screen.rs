@@ -30,6 +30,12 @@ pub struct View<'a> {
     /// The newest inference, whose truth is not known yet.
     pub newest: &'a QueryEpochResponse,
     pub members: &'a [LeaderboardRow],
+    /// Scored epochs of the topic of classes, oldest first.
+    pub classes: &'a VecDeque<QueryEpochResponse>,
+    /// Its newest inference.
+    pub newest_class: &'a QueryEpochResponse,
+    /// Its members.
+    pub class_members: &'a [LeaderboardRow],
     pub line: &'a str,
 }
 
@@ -79,6 +85,9 @@ fn draw(frame: &mut Frame, view: &View) {
     let [head, body, foot] = Layout::vertical(rows).areas(frame.area());
     let [left, right] =
         Layout::horizontal([Constraint::Percentage(58), Constraint::Percentage(42)]).areas(body);
+    let [left, lower_left] =
+        Layout::vertical([Constraint::Percentage(58), Constraint::Percentage(42)]).areas(left);
+    let [right, lower_right] = Layout::vertical([Constraint::Min(8), Constraint::Length(12)]).areas(right);
     let status = view.status;
     let title = format!(
         " {} · rule {} · block {} · {} transactions · supply {} ALLO · root {} · q leaves",
@@ -91,7 +100,9 @@ fn draw(frame: &mut Frame, view: &View) {
     );
     frame.render_widget(Paragraph::new(title).style(Style::new().bold()), head);
     chart(frame, left, view);
-    members(frame, right, view);
+    members(frame, right, view.members, "member");
+    class_chart(frame, lower_left, view);
+    members(frame, lower_right, view.class_members, "which way");
     let line = Paragraph::new(view.line).wrap(Wrap { trim: true }).block(Block::bordered());
     frame.render_widget(line, foot);
 }
@@ -163,8 +174,59 @@ fn next_answer(view: &View) -> String {
     )
 }
 
-fn members(frame: &mut Frame, area: Rect, view: &View) {
-    let mut rows: Vec<&LeaderboardRow> = view.members.iter().collect();
+/// Chances of the classes over the last epochs, and which of them came true, at its chance of one.
+fn class_chart(frame: &mut Frame, area: Rect, view: &View) {
+    let skip = view.classes.len().saturating_sub(CHART / 2);
+    let shown = || view.classes.iter().skip(skip);
+    let colors = [("down", Color::LightRed), ("flat", Color::Gray), ("up", Color::LightBlue)];
+    let series = |label: &str, truth: bool| -> Vec<(f64, f64)> {
+        let epochs = shown().chain([view.newest_class]);
+        let point = |e: &QueryEpochResponse| {
+            let column = e.columns.iter().find(|c| c.label == label)?;
+            match truth {
+                true => (column.truth == Some(1.0)).then_some((e.epoch as f64, 1.04)),
+                false => Some((e.epoch as f64, column.combined)),
+            }
+        };
+        epochs.filter_map(point).collect()
+    };
+    let lines: Vec<_> = colors
+        .iter()
+        .map(|(label, color)| (label, *color, series(label, false), series(label, true)))
+        .collect();
+    let mut sets = Vec::new();
+    for (label, color, chances, truths) in &lines {
+        let style = Style::new().fg(*color);
+        let line = Dataset::default().name(**label).marker(Marker::Braille).graph_type(GraphType::Line);
+        sets.push(line.style(style).data(chances));
+        sets.push(Dataset::default().marker(Marker::Block).style(style).data(truths));
+    }
+    let first = shown().next().map_or(0.0, |e| e.epoch as f64);
+    let last = (view.newest_class.epoch as f64).max(first + 1.0);
+    let said: Vec<String> = view
+        .newest_class
+        .columns
+        .iter()
+        .map(|c| format!("{} {:.0} %", c.label, 100.0 * c.combined))
+        .collect();
+    let title = format!(
+        " epoch {}: which way? {} (above: what came true) ",
+        view.newest_class.epoch,
+        said.join(", ")
+    );
+    let chart = Chart::new(sets)
+        .block(Block::bordered().title(title))
+        .x_axis(
+            Axis::default()
+                .bounds([first, last])
+                .labels([Span::raw(format!("epoch {first}")), Span::raw(format!("{last}"))]),
+        )
+        .y_axis(Axis::default().bounds([0.0, 1.08]).labels(["0 %", "50 %", "100 %"]));
+    frame.render_widget(chart, area);
+}
+
+fn members(frame: &mut Frame, area: Rect, members: &[LeaderboardRow], title: &'static str) {
+    let mut rows: Vec<&LeaderboardRow> = members.iter().collect();
     let earned = |m: &LeaderboardRow| m.earned.parse::<u128>().unwrap_or(0);
     rows.sort_by(|a, b| {
         let reputer = |m: &LeaderboardRow| m.role == "reputer";
@@ -188,7 +250,7 @@ fn members(frame: &mut Frame, area: Rect, view: &View) {
             Cell::from(Line::from(format!("{:.2}", earned(m) as f64 / ALLO as f64)).right_aligned()),
         ])
     });
-    let widths = [Constraint::Length(22), Constraint::Min(12), Constraint::Length(10)];
-    let head = Row::new(["member", "weight", "ALLO"]).style(Style::new().add_modifier(Modifier::BOLD));
+    let widths = [Constraint::Length(27), Constraint::Min(12), Constraint::Length(10)];
+    let head = Row::new([title, "weight", "ALLO"]).style(Style::new().add_modifier(Modifier::BOLD));
     frame.render_widget(Table::new(rows, widths).header(head).block(Block::bordered()), area);
 }

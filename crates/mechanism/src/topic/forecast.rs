@@ -3,6 +3,7 @@
 
 use crate::error::MathError;
 use crate::real::func;
+use crate::stats;
 use crate::topic::combine::Forecast;
 use crate::topic::regret::{RegretConfig, regret_scale, regret_weights};
 
@@ -25,68 +26,82 @@ pub fn power_weights(forecast: &Forecast, kappa: u32) -> Result<Vec<f64>, MathEr
 /// A forecaster's implied inference under the regret rule, and what remains of it without each inferer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegretImplied {
-    /// The implied inference; none for an empty forecast.
-    pub value: Option<f64>,
-    /// N entries: the implied inference without inferer j; `value` where the forecast does not speak about j, none
+    /// L implied values, one per label; none for an empty forecast.
+    pub values: Vec<Option<f64>>,
+    /// L x N: the implied value without inferer j; as in `values` where the forecast does not speak about j, none
     /// where it speaks about j only.
-    pub without: Vec<Option<f64>>,
+    pub without: Vec<Vec<Option<f64>>>,
 }
 
-/// The implied inference of the regret rule (topic specification, section 4.3) on scalar `inferences`.
+/// The implied inference of the regret rule (topic specification, section 4.3) on L `columns` of N inferences.
 ///
 /// Regrets are `previous - F_j`, `previous` being the network's last loss; weights as in section 4.1 with the stored
-/// `scale`, or with the scale of the very regrets being weighted where none is stored (`scale == 0`). For a topic
-/// whose inferers are all new (`new`) it is the median, and for one inferer that inferer's value.
-/// Errors: those of [`Forecast::check`], [`MathError::NotFinite`] when a weight overflows.
+/// `scale`, or with the scale of the very regrets being weighted where none is stored (`scale == 0`), made once for
+/// all labels. For a topic whose inferers are all new (`new`) it is the median of each label, and for one inferer that
+/// inferer's value. Errors: those of [`Forecast::check`], [`MathError::NotFinite`] when a weight overflows.
 pub fn regret_implied(
     config: &RegretConfig,
     forecast: &Forecast,
-    inferences: &[f64],
+    columns: &[Vec<f64>],
     previous: f64,
     scale: f64,
     new: bool,
 ) -> Result<RegretImplied, MathError> {
-    forecast.check(inferences.len())?;
+    let n = columns.first().map_or(0, Vec::len);
+    forecast.check(n)?;
     let members: Vec<usize> = forecast.losses.iter().map(|&(index, _)| index).collect();
-    let values: Vec<f64> = members.iter().map(|&index| inferences[index]).collect();
     let regrets: Vec<f64> = forecast.losses.iter().map(|&(_, loss)| previous - loss.get()).collect();
-    let value = implied_without(config, &values, &regrets, None, scale, new)?;
-    let mut without = vec![value; inferences.len()];
+    let spoken_of: Vec<Vec<f64>> =
+        columns.iter().map(|column| members.iter().map(|&index| column[index]).collect()).collect();
+    let values = implied_without(config, &spoken_of, &regrets, None, scale, new)?;
+    let mut without: Vec<Vec<Option<f64>>> = values.iter().map(|&value| vec![value; n]).collect();
     let sigmoids = if new || scale == 0.0 { None } else { shared_sigmoids(config, &regrets, scale) };
     for (place, &member) in members.iter().enumerate() {
-        without[member] = match &sigmoids {
-            Some(sigmoids) if members.len() > 2 => Some(mix_without(&values, sigmoids, place)),
-            _ => implied_without(config, &values, &regrets, Some(place), scale, new)?,
-        };
+        match &sigmoids {
+            Some(sigmoids) if members.len() > 2 => {
+                for (without, values) in without.iter_mut().zip(&spoken_of) {
+                    without[member] = Some(mix_without(values, sigmoids, place));
+                }
+            }
+            _ => {
+                let left = implied_without(config, &spoken_of, &regrets, Some(place), scale, new)?;
+                for (without, value) in without.iter_mut().zip(left) {
+                    without[member] = value;
+                }
+            }
+        }
     }
-    Ok(RegretImplied { value, without })
+    Ok(RegretImplied { values, without })
 }
 
-/// The formula itself, on the entries other than `out`.
+/// The formula itself, on the entries other than `out`: one value per label, none where no entry is left.
 fn implied_without(
     config: &RegretConfig,
-    values: &[f64],
+    columns: &[Vec<f64>],
     regrets: &[f64],
     out: Option<usize>,
     scale: f64,
     new: bool,
-) -> Result<Option<f64>, MathError> {
-    let mut values = values.to_vec();
-    let mut regrets = regrets.to_vec();
-    if let Some(out) = out {
-        values.remove(out);
-        regrets.remove(out);
-    }
-    if values.len() <= 1 {
-        return Ok(values.first().copied());
+) -> Result<Vec<Option<f64>>, MathError> {
+    let rest = |entries: &[f64]| -> Vec<f64> {
+        entries.iter().enumerate().filter(|&(place, _)| Some(place) != out).map(|(_, &entry)| entry).collect()
+    };
+    let regrets = rest(regrets);
+    if regrets.len() <= 1 {
+        return Ok(columns.iter().map(|column| rest(column).first().copied()).collect());
     }
     if new {
-        return crate::stats::median_mut(&mut values).map(Some);
+        return columns.iter().map(|column| stats::median_mut(&mut rest(column)).map(Some)).collect();
     }
     let scale = if scale == 0.0 { regret_scale(&regrets, config.epsilon.get()) } else { scale };
     let weights = regret_weights(config, &regrets, scale)?;
-    let (weighted, sum) = values.iter().zip(&weights).fold((0.0, 0.0), |(v, s), (x, w)| (v + w * x, s + w));
-    Ok(Some(weighted / sum))
+    let mixed = |column: &Vec<f64>| {
+        let values = rest(column);
+        let (weighted, sum) =
+            values.iter().zip(&weights).fold((0.0, 0.0), |(v, s), (x, w)| (v + w * x, s + w));
+        Some(weighted / sum)
+    };
+    Ok(columns.iter().map(mixed).collect())
 }
 
 /// The weights' common factor cancels in the mix, so one sigmoid per entry serves every removal. None when the

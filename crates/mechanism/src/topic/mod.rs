@@ -4,10 +4,14 @@
 pub mod combine;
 pub mod forecast;
 pub mod interval;
+pub mod label;
 pub mod loss;
 pub mod network_loss;
+pub mod outlier;
 pub mod power;
 pub mod regret;
+pub mod reputer;
 pub mod score;
 pub mod share;
+pub mod sortition;
 pub mod truth;

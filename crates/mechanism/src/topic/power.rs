@@ -1,15 +1,18 @@
 //! The power rule: weight = (discounted mean loss)^-kappa, capped, on inferences clamped to the weighted median.
 //! Open and close of one epoch, all one-out values included, in O(N log N + N K); combine specification, section 5.
 //!
-//! Forecasters are members like any other, whose inference is the one their predicted losses imply. Everything is
-//! linear in one coordinate, the inference itself or (logarithmic pool) its log-odds, so removing a member is a sum
-//! over the others. Those sums come from running sums from both ends and never from a subtraction: one enormous
-//! inference cannot destroy the bits of everybody else's one-out value.
+//! Forecasters are members like any other, whose inference is the one their predicted losses imply. A member has one
+//! weight for all labels, made once. Everything is linear in one coordinate per label, the inference itself or
+//! (logarithmic pool) its log-odds or logarithm, so removing a member is a sum over the others. Those sums come from
+//! running sums from both ends and never from a subtraction: one enormous inference cannot destroy the bits of
+//! everybody else's one-out value.
 
 use crate::error::MathError;
 use crate::real::{Real, func, reals};
 use crate::stats;
-use crate::topic::combine::{Bundle, Forecast, LossForm, Losses, Synthesis, Values};
+use crate::topic::combine::{
+    Bundle, Column, ColumnView, Forecast, LossForm, Losses, Synthesis, Truth, check_columns, losses,
+};
 use crate::topic::forecast::power_weights;
 use crate::topic::interval::{error_interval, member_interval};
 use crate::topic::loss::{Loss, clip_probability};
@@ -35,7 +38,8 @@ pub const LOSS_FLOOR_ABSOLUTE: f64 = 1e-300;
 pub enum Pool {
     /// Weighted mean of the values.
     Linear,
-    /// Weighted mean of the log-odds, times a learned sharpening. Only with [`Loss::LogLoss`].
+    /// Weighted mean of the log-odds, times a learned sharpening; with several labels of the logarithms, normalised
+    /// to sum 1. Only with [`Loss::LogLoss`] and [`Loss::Brier`].
     Log,
 }
 
@@ -50,7 +54,8 @@ pub struct PowerConfig {
     pub n0: Real,
     /// Largest weight of one member, 0.2 to 0.49 (never below 1 / members); none for no cap.
     pub cap: Option<Real>,
-    /// Largest distance of an inference from the weighted median, in error scales, 3 to 20; none for no clamp.
+    /// Largest distance of an inference from the weighted median of its label, in error scales, 3 to 20; none for no
+    /// clamp. Only the linear pool clamps; vectors that sum to 1 may leave it with another sum.
     pub clamp: Option<Real>,
     /// Rate of the error scale, per epoch, in (0, 1].
     pub beta: Real,
@@ -65,7 +70,7 @@ pub struct PowerConfig {
 }
 
 impl PowerConfig {
-    /// The defaults of section 7 for a loss: kappa 4 / 8 / 4, alpha 0.005, n0 3, cap 0.45, clamp 6, beta 0.02,
+    /// The defaults of section 7 for a loss: its kappa, alpha 0.005, n0 3, cap 0.45, clamp 6, beta 0.02,
     /// gain 0.75, score rate 0.02; the logarithmic pool for probabilities.
     pub const fn for_loss(loss: Loss) -> PowerConfig {
         PowerConfig {
@@ -77,10 +82,7 @@ impl PowerConfig {
             beta: Real::literal(0.02),
             gain: Real::literal(0.75),
             score_rate: Real::literal(0.02),
-            pool: match loss {
-                Loss::LogLoss => Pool::Log,
-                Loss::Squared | Loss::Absolute => Pool::Linear,
-            },
+            pool: if loss.is_probability() { Pool::Log } else { Pool::Linear },
             loss,
         }
     }
@@ -100,10 +102,10 @@ impl PowerConfig {
         within(self.beta, f64::MIN_POSITIVE, 1.0, "beta")?;
         within(self.gain, 0.5, 1.0, "gain")?;
         within(self.score_rate, f64::MIN_POSITIVE, 1.0, "score rate")?;
-        if self.pool == Pool::Log && self.loss != Loss::LogLoss {
+        if self.pool == Pool::Log && !self.loss.is_probability() {
             return Err(MathError::OutOfRange("pool"));
         }
-        Ok(())
+        self.loss.validate()
     }
 }
 
@@ -121,11 +123,12 @@ pub struct MemberState {
 /// What is remembered of the topic itself.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TopicState {
-    /// Running mean absolute error of the network inference (s), >= 0, in the units of the inference.
+    /// Running mean absolute error of the network inference (s), >= 0, in the units of the inference, which all labels
+    /// share.
     pub scale: Real,
     /// Epochs that made it.
     pub scale_count: u32,
-    /// Factor on the pooled log-odds (a), 0.2 to 5; only the logarithmic pool uses it.
+    /// Factor on the pooled coordinates (a), 0.2 to 5; only the logarithmic pool uses it.
     pub sharpening: Real,
     /// Sum of squared gradients of the sharpening.
     pub sharpening_grad: Real,
@@ -149,12 +152,13 @@ impl Default for TopicState {
 pub struct PowerOpening {
     /// The published part.
     pub synthesis: Synthesis,
-    /// N inferences as submitted: what members are judged by.
-    pub values: Vec<Real>,
-    /// N inferences as used (z): clipped probabilities, values clamped to the weighted median.
-    pub clamped: Vec<Real>,
-    /// Weighted mean of the members' coordinates: log-odds before sharpening, or the network inference itself.
-    pub pooled: Real,
+    /// L x N inferences as submitted: what members are judged by.
+    pub values: Vec<Vec<Real>>,
+    /// L x N inferences as used (z): clipped probabilities, values clamped to the weighted median of their label.
+    pub clamped: Vec<Vec<Real>>,
+    /// L weighted means of the members' coordinates: log-odds or logarithms before sharpening, or the network
+    /// inference itself.
+    pub pooled: Vec<Real>,
 }
 
 impl PowerOpening {
@@ -259,25 +263,22 @@ pub(crate) fn redistribute(weights: &mut [f64], limit: f64) {
     }
 }
 
-/// The coordinate in which members are mixed, and the way back to an inference.
+/// The coordinate in which members are mixed, label by label, and the way back to an inference over all labels.
 #[derive(Copy, Clone)]
 struct Link {
     pool: Pool,
     clip: bool,
+    several: bool,
     sharpening: f64,
 }
 
 impl Link {
-    fn new(config: &PowerConfig, topic: &TopicState) -> Link {
-        Link { pool: config.pool, clip: config.loss == Loss::LogLoss, sharpening: topic.sharpening.get() }
-    }
-
-    /// From an inference to the coordinate.
-    fn coordinate(self, value: f64) -> f64 {
-        let value = self.clipped(value);
-        match self.pool {
-            Pool::Linear => value,
-            Pool::Log => func::ln(value / (1.0 - value)),
+    fn new(config: &PowerConfig, topic: &TopicState, labels: usize) -> Link {
+        Link {
+            pool: config.pool,
+            clip: config.loss == Loss::LogLoss || config.pool == Pool::Log,
+            several: labels > 1,
+            sharpening: topic.sharpening.get(),
         }
     }
 
@@ -286,19 +287,37 @@ impl Link {
         if self.clip { clip_probability(value) } else { value }
     }
 
-    /// From a member's coordinate back to an inference.
-    fn member(self, coordinate: f64) -> f64 {
+    /// From an inference to the coordinate of its label.
+    fn coordinate(self, clipped: f64) -> f64 {
         match self.pool {
-            Pool::Linear => coordinate,
-            Pool::Log => 1.0 / (1.0 + func::exp(-coordinate)),
+            Pool::Linear => clipped,
+            Pool::Log if self.several => func::ln(clipped),
+            Pool::Log => func::ln(clipped / (1.0 - clipped)),
         }
     }
 
-    /// From a pooled coordinate to a network inference.
-    fn network(self, coordinate: f64) -> f64 {
+    /// From what a forecaster pooled, one coordinate per label, to the inference it implies.
+    fn implied(self, point: &mut [f64]) {
+        self.inference(1.0, point);
+    }
+
+    /// From what the network pooled, one coordinate per label, to a network inference.
+    fn network(self, point: &mut [f64]) {
+        self.inference(self.sharpening, point);
+    }
+
+    /// Log-odds become a probability, logarithms probabilities of sum 1.
+    fn inference(self, sharpening: f64, point: &mut [f64]) {
         match self.pool {
-            Pool::Linear => coordinate,
-            Pool::Log => self.member(self.sharpening * coordinate),
+            Pool::Linear => {}
+            Pool::Log if self.several => {
+                // The largest exponent becomes 0, so nothing overflows and the sum is at least 1.
+                let largest = point.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                point.iter_mut().for_each(|x| *x = func::exp(sharpening * (*x - largest)));
+                let sum: f64 = point.iter().sum();
+                point.iter_mut().for_each(|x| *x /= sum);
+            }
+            Pool::Log => point.iter_mut().for_each(|x| *x = 1.0 / (1.0 + func::exp(-(sharpening * *x)))),
         }
     }
 }
@@ -343,142 +362,252 @@ fn ratio((weighted, weight): (f64, f64)) -> Option<f64> {
     (weight > 0.0).then(|| weighted / weight)
 }
 
-/// Opens an epoch: from sealed inferences and forecasts to the network inference with all its by-products.
-///
-/// `inferers` are (state, inference) and `forecasters` (state, forecast), both sorted by address; forecasts index
-/// into `inferers`. The naive inference is the rule as if there were no forecasters. Its capped weights also place
-/// the weighted median to which everybody is clamped: under them no inferer can hold the median alone, even where
-/// forecasters hold most of the final weight. A forecaster with an empty forecast takes no part. One-out values keep
-/// the weights' ratios and the clamped values as they are (section 5); forecasters are re-implied without the member.
-///
-/// Errors: [`MathError::Empty`] without inferers, [`MathError::OutOfRange`] for a parameter, a negative state, or
-/// a predicted loss that is not positive, those of [`Forecast::check`], [`MathError::NotFinite`] on overflow.
-pub fn open(
-    config: &PowerConfig,
-    topic: &TopicState,
-    inferers: &[(MemberState, Real)],
-    forecasters: &[(MemberState, Forecast)],
-) -> Result<PowerOpening, MathError> {
-    config.validate()?;
-    if inferers.is_empty() {
-        return Err(MathError::Empty("inferers"));
-    }
-    if topic.scale < Real::ZERO {
-        return Err(MathError::OutOfRange("error scale"));
-    }
-    let states = || inferers.iter().map(|&(state, _)| state);
-    let taking_part = || forecasters.iter().filter(|(_, forecast)| !forecast.losses.is_empty());
-    if states().chain(forecasters.iter().map(|&(state, _)| state)).any(|state| state.loss < Real::ZERO) {
-        return Err(MathError::OutOfRange("mean loss"));
-    }
-    let link = Link::new(config, topic);
-    let n = inferers.len();
+/// The weights of an epoch: made once, applied to every label.
+struct Weights<'a> {
+    /// N weights as if there were no forecasters.
+    naive: &'a [f64],
+    /// N weights in the network inference.
+    inferers: &'a [f64],
+    /// The weights of the forecasters that take part.
+    forecasters: &'a [f64],
+    /// Their forecasts, and what every entry weighs in the value it implies.
+    forecasts: &'a [(&'a Forecast, Vec<f64>)],
+}
 
-    // Inferers alone: naive weights, the weighted median, the clamp.
-    let raw: Vec<f64> = inferers.iter().map(|&(_, value)| value.get()).collect();
-    let order = stats::ascending(&raw);
-    let naive_weights = weights(config, states());
-    let mut used: Vec<f64> = raw.iter().map(|&value| link.coordinate(value)).collect();
-    let known_scale = (topic.scale_count >= SCALE_WARM_UP).then_some(topic.scale.get());
-    if let (Some(clamp), Some(scale), Pool::Linear) = (config.clamp, known_scale, config.pool) {
-        let place =
-            stats::weighted_median_place(&order, &naive_weights).ok_or(MathError::Empty("weights"))?;
-        let center = used[order[place].1 as usize];
-        let reach = clamp.get() * scale;
-        used.iter_mut().for_each(|z| *z = z.clamp(center - reach, center + reach));
-    }
-    let naive_pooled: f64 = naive_weights.iter().zip(&used).map(|(w, z)| w * z).sum();
+/// One label of an epoch, in the coordinate members are mixed in.
+struct Mix {
+    /// The inferences in ascending order.
+    order: Vec<(f64, u32)>,
+    /// N inferences as used, not in coordinates.
+    clamped: Vec<f64>,
+    /// Weighted mean of the inferers under the naive weights.
+    naive: f64,
+    /// Weighted mean of everybody.
+    pooled: f64,
+    /// What the forecasters that take part imply.
+    implied: Vec<f64>,
+    /// N (sum of w z, sum of w) without that inferer.
+    without_inferers: Vec<(f64, f64)>,
+    /// The same without a forecaster that takes part.
+    without_forecasters: Vec<(f64, f64)>,
+}
 
-    // Forecasters: what they imply with everybody, and without each inferer they speak about.
-    let active = taking_part().count();
-    let full_weights = match active {
-        0 => naive_weights,
-        _ => weights(config, states().chain(taking_part().map(|&(state, _)| state))),
-    };
-    let (inferer_weights, active_weights) = full_weights.split_at(n);
-    let mut terms: Vec<(f64, f64)> = inferer_weights.iter().copied().zip(used.iter().copied()).collect();
-    let inferer_sweep = Sweep::new(&terms);
-    let mut without = inferer_sweep.others;
-    let mut implied = Vec::with_capacity(active);
-    let mut sweep = Sweep::default();
-    for ((_, forecast), &weight) in taking_part().zip(active_weights) {
-        forecast.check(n)?;
-        let shares = power_weights(forecast, config.kappa)?;
-        terms.clear();
-        terms.extend(shares.iter().zip(&forecast.losses).map(|(&share, &(index, _))| (share, used[index])));
-        sweep.fill(&terms);
-        let value = sweep.all.0 / sweep.all.1;
-        let mut start = 0;
-        for (&(index, _), &others) in forecast.losses.iter().zip(&sweep.others) {
-            // Inferers the forecast skips leave it as it is.
-            for rest in &mut without[start..index] {
+impl Mix {
+    /// `reach`: how far an inference may be from the weighted median; none for no clamp.
+    fn new(column: &[Real], weights: &Weights<'_>, link: Link, reach: Option<f64>) -> Result<Mix, MathError> {
+        // Inferers alone: the weighted median, the clamp.
+        let raw: Vec<f64> = column.iter().map(|value| value.get()).collect();
+        let order = stats::ascending(&raw);
+        let mut clamped: Vec<f64> = raw.iter().map(|&value| link.clipped(value)).collect();
+        if let Some(reach) = reach {
+            let place =
+                stats::weighted_median_place(&order, weights.naive).ok_or(MathError::Empty("weights"))?;
+            let center = clamped[order[place].1 as usize];
+            clamped.iter_mut().for_each(|z| *z = z.clamp(center - reach, center + reach));
+        }
+        let used: Vec<f64> = clamped.iter().map(|&z| link.coordinate(z)).collect();
+        let naive: f64 = weights.naive.iter().zip(&used).map(|(w, z)| w * z).sum();
+
+        // Forecasters: what they imply with everybody, and without each inferer they speak about.
+        let mut terms: Vec<(f64, f64)> = weights.inferers.iter().copied().zip(used.iter().copied()).collect();
+        let inferers = Sweep::new(&terms);
+        let mut without = inferers.others;
+        let mut implied = Vec::with_capacity(weights.forecasts.len());
+        let mut sweep = Sweep::default();
+        for ((forecast, shares), &weight) in weights.forecasts.iter().zip(weights.forecasters) {
+            terms.clear();
+            terms.extend(shares.iter().zip(&forecast.losses).map(|(&share, &(j, _))| (share, used[j])));
+            sweep.fill(&terms);
+            let value = sweep.all.0 / sweep.all.1;
+            let mut start = 0;
+            for (&(index, _), &others) in forecast.losses.iter().zip(&sweep.others) {
+                // Inferers the forecast skips leave it as it is.
+                for rest in &mut without[start..index] {
+                    rest.0 += weight * value;
+                    rest.1 += weight;
+                }
+                // A forecast about this inferer alone goes with it.
+                if let Some(implied_without) = ratio(others) {
+                    without[index].0 += weight * implied_without;
+                    without[index].1 += weight;
+                }
+                start = index + 1;
+            }
+            for rest in &mut without[start..] {
                 rest.0 += weight * value;
                 rest.1 += weight;
             }
-            // A forecast about this inferer alone goes with it.
-            if let Some(implied_without) = ratio(others) {
-                without[index].0 += weight * implied_without;
-                without[index].1 += weight;
-            }
-            start = index + 1;
+            implied.push(value);
         }
-        for rest in &mut without[start..] {
-            rest.0 += weight * value;
-            rest.1 += weight;
-        }
-        implied.push(value);
+        terms.clear();
+        terms.extend(weights.forecasters.iter().copied().zip(implied.iter().copied()));
+        let forecasters = Sweep::new(&terms);
+        let plus_inferers = |rest: &(f64, f64)| (inferers.all.0 + rest.0, inferers.all.1 + rest.1);
+        Ok(Mix {
+            order,
+            clamped,
+            naive,
+            pooled: inferers.all.0 + forecasters.all.0,
+            implied,
+            without_inferers: without,
+            without_forecasters: forecasters.others.iter().map(plus_inferers).collect(),
+        })
     }
-    terms.clear();
-    terms.extend(active_weights.iter().copied().zip(implied.iter().copied()));
-    let forecaster_sweep = Sweep::new(&terms);
-    let pooled = inferer_sweep.all.0 + forecaster_sweep.all.0;
-    let combined = link.network(pooled);
 
-    let named_network = |rest: (f64, f64)| {
-        ratio(rest).map(|pooled| Real::named(link.network(pooled), "one-out inference")).transpose()
+    fn median(&self) -> f64 {
+        let n = self.order.len();
+        let sorted = |place: usize| self.order[place].0;
+        if n % 2 == 1 { sorted(n / 2) } else { stats::middle(sorted(n / 2 - 1), sorted(n / 2)) }
+    }
+}
+
+/// One component over all labels: gathers its coordinates from the `mixes`, lets `back` turn them into an inference,
+/// and hands each label's value to `put`. Does nothing where the component does not exist.
+fn publish(
+    mixes: &[Mix],
+    point: &mut [f64],
+    what: &'static str,
+    pick: impl Fn(&Mix) -> Option<f64>,
+    back: impl Fn(&mut [f64]),
+    mut put: impl FnMut(usize, Real),
+) -> Result<(), MathError> {
+    for (slot, mix) in point.iter_mut().zip(mixes) {
+        let Some(coordinate) = pick(mix) else { return Ok(()) };
+        *slot = coordinate;
+    }
+    back(point);
+    for (label, &value) in point.iter().enumerate() {
+        put(label, Real::named(value, what)?);
+    }
+    Ok(())
+}
+
+/// Opens an epoch: from sealed inferences and forecasts to the network inference with all its by-products.
+///
+/// `inferers` are N states and `forecasters` K (state, forecast), both sorted by address; `columns` L times N
+/// inferences in the order of `inferers`, one column per label; forecasts index into `inferers`. The naive inference
+/// is the rule as if there were no forecasters. Its capped weights also place the weighted median of each label to
+/// which everybody is clamped: under them no inferer can hold the median alone, even where forecasters hold most of
+/// the final weight. A forecaster with an empty forecast takes no part. One-out values keep the weights' ratios and
+/// the clamped values as they are (section 5); forecasters are re-implied without the member.
+///
+/// Errors: [`MathError::Empty`] without inferers or columns, [`MathError::Length`] for a column of another length,
+/// [`MathError::OutOfRange`] for a parameter, a negative state, or a predicted loss that is not positive, those of
+/// [`Forecast::check`], [`MathError::NotFinite`] on overflow.
+pub fn open(
+    config: &PowerConfig,
+    topic: &TopicState,
+    inferers: &[MemberState],
+    columns: &[Vec<Real>],
+    forecasters: &[(MemberState, Forecast)],
+) -> Result<PowerOpening, MathError> {
+    config.validate()?;
+    check_columns(columns, inferers.len())?;
+    if topic.scale < Real::ZERO {
+        return Err(MathError::OutOfRange("error scale"));
+    }
+    let states = || inferers.iter().copied();
+    if states().chain(forecasters.iter().map(|&(state, _)| state)).any(|state| state.loss < Real::ZERO) {
+        return Err(MathError::OutOfRange("mean loss"));
+    }
+    let n = inferers.len();
+
+    // Once for all labels: the weights, and what every entry of a forecast weighs.
+    let takes_part = |place: &usize| !forecasters[*place].1.losses.is_empty();
+    let active: Vec<usize> = (0..forecasters.len()).filter(takes_part).collect();
+    let mut forecasts = Vec::with_capacity(active.len());
+    for &place in &active {
+        let forecast = &forecasters[place].1;
+        forecast.check(n)?;
+        forecasts.push((forecast, power_weights(forecast, config.kappa)?));
+    }
+    let naive_weights = weights(config, states());
+    let full_weights = match active.len() {
+        0 => naive_weights.clone(),
+        _ => weights(config, states().chain(active.iter().map(|&place| forecasters[place].0))),
     };
-    let one_out_inferers = without.iter().map(|&rest| named_network(rest)).collect::<Result<_, _>>()?;
+    let (inferer_weights, active_weights) = full_weights.split_at(n);
+    let weights = Weights {
+        naive: &naive_weights,
+        inferers: inferer_weights,
+        forecasters: active_weights,
+        forecasts: &forecasts,
+    };
+
+    // Label by label, in coordinates.
+    let link = Link::new(config, topic, columns.len());
+    let known_scale = (topic.scale_count >= SCALE_WARM_UP).then_some(topic.scale.get());
+    let reach = match (config.clamp, known_scale, config.pool) {
+        (Some(clamp), Some(scale), Pool::Linear) => Some(clamp.get() * scale),
+        _ => None,
+    };
+    let mixes: Vec<Mix> =
+        columns.iter().map(|column| Mix::new(column, &weights, link, reach)).collect::<Result<_, _>>()?;
+
+    // Component by component, back to inferences over all labels.
+    let mut point = vec![0.0; columns.len()];
+    let network = |point: &mut [f64]| link.network(point);
+    let (mut combined, mut naive) = (vec![Real::ZERO; columns.len()], vec![Real::ZERO; columns.len()]);
+    let whole = "network inference";
+    publish(&mixes, &mut point, whole, |mix| Some(mix.pooled), network, |l, value| combined[l] = value)?;
+    let alone = "naive inference";
+    publish(&mixes, &mut point, alone, |mix| Some(mix.naive), network, |l, value| naive[l] = value)?;
+    let mut one_out_inferers = vec![vec![None; n]; columns.len()];
+    for (place, _) in inferers.iter().enumerate() {
+        let pick = |mix: &Mix| ratio(mix.without_inferers[place]);
+        let put = |label: usize, value: Real| one_out_inferers[label][place] = Some(value);
+        publish(&mixes, &mut point, "one-out inference", pick, network, put)?;
+    }
     // Back to one place per forecaster, with those that took no part.
-    let mut parts = active_weights.iter().zip(&implied).zip(&forecaster_sweep.others);
+    let mut implied = vec![vec![None; forecasters.len()]; columns.len()];
+    let mut one_out_forecasters = implied.clone();
     let mut forecaster_weights = vec![Real::ZERO; forecasters.len()];
-    let mut forecaster_values = vec![None; forecasters.len()];
-    let mut one_out_forecasters = vec![None; forecasters.len()];
-    for (place, _) in forecasters.iter().enumerate().filter(|(_, (_, forecast))| !forecast.losses.is_empty())
-    {
-        let Some(((&weight, &value), &(weighted, weight_left))) = parts.next() else { break };
-        forecaster_weights[place] = Real::named(weight, "weight")?;
-        forecaster_values[place] = Some(Real::named(link.member(value), "implied inference")?);
-        one_out_forecasters[place] =
-            named_network((inferer_sweep.all.0 + weighted, inferer_sweep.all.1 + weight_left))?;
+    for (nth, &place) in active.iter().enumerate() {
+        forecaster_weights[place] = Real::named(active_weights[nth], "weight")?;
+        let back = |point: &mut [f64]| link.implied(point);
+        let put = |label: usize, value: Real| implied[label][place] = Some(value);
+        publish(&mixes, &mut point, "implied inference", |mix| Some(mix.implied[nth]), back, put)?;
+        let pick = |mix: &Mix| ratio(mix.without_forecasters[nth]);
+        let put = |label: usize, value: Real| one_out_forecasters[label][place] = Some(value);
+        publish(&mixes, &mut point, "one-out inference", pick, network, put)?;
     }
 
-    let interval = match known_scale {
-        // A probability's distance from 0 or 1 is not an error bar of the probability.
-        Some(scale) if config.loss != Loss::LogLoss => error_interval(combined, scale)?,
-        _ => {
-            let members: Vec<f64> = used.iter().chain(&implied).map(|&z| link.member(z)).collect();
-            member_interval(&members, &full_weights)?
-        }
-    };
-    let sorted = |place: usize| order[place].0;
-    let median = if n % 2 == 1 { sorted(n / 2) } else { stats::middle(sorted(n / 2 - 1), sorted(n / 2)) };
-    let clamped = used.iter().map(|&z| Real::named(link.member(z), "clamped inference"));
-    Ok(PowerOpening {
-        synthesis: Synthesis {
-            combined: Real::named(combined, "network inference")?,
-            naive: Real::named(link.network(naive_pooled), "naive inference")?,
-            median: Real::named(median, "median")?,
-            mean: Real::named(raw.iter().sum::<f64>() / n as f64, "mean")?,
-            inferer_weights: reals(inferer_weights, "weight")?,
-            forecaster_weights,
-            implied: forecaster_values,
+    let published = mixes.iter().zip(columns).zip(implied).zip(one_out_inferers).zip(one_out_forecasters);
+    let mut outputs = Vec::with_capacity(columns.len());
+    for (label, ((((mix, column), implied), one_out_inferers), one_out_forecasters)) in published.enumerate()
+    {
+        let interval = match known_scale {
+            // A probability's distance from 0 or 1 is not an error bar of the probability.
+            Some(scale) if !config.loss.is_probability() => error_interval(combined[label].get(), scale)?,
+            _ => {
+                let implied = implied.iter().flatten().map(|value| value.get());
+                let members: Vec<f64> = mix.clamped.iter().copied().chain(implied).collect();
+                member_interval(&members, &full_weights)?
+            }
+        };
+        let mean = column.iter().map(|value| value.get()).sum::<f64>() / n as f64;
+        outputs.push(Column {
+            combined: combined[label],
+            naive: naive[label],
+            median: Real::named(mix.median(), "median")?,
+            mean: Real::named(mean, "mean")?,
+            implied,
             one_out_inferers,
             one_out_forecasters,
             interval,
+        });
+    }
+    let clamped = mixes.iter().map(|mix| reals(&mix.clamped, "clamped inference"));
+    let pooled: Vec<f64> = mixes.iter().map(|mix| mix.pooled).collect();
+    Ok(PowerOpening {
+        synthesis: Synthesis {
+            inferer_weights: reals(inferer_weights, "weight")?,
+            forecaster_weights,
+            columns: outputs,
         },
-        values: inferers.iter().map(|&(_, value)| value).collect(),
+        values: columns.to_vec(),
         clamped: clamped.collect::<Result<_, _>>()?,
-        pooled: Real::named(pooled, "pooled coordinate")?,
+        pooled: reals(&pooled, "pooled coordinate")?,
     })
 }
 
@@ -487,45 +616,104 @@ pub fn open(
 /// `inferers` and `forecasters` are the current states of the members of `opening`, in its order; they and `topic`
 /// may have moved since it was made. Members are judged by their inference as submitted, so the clamp never hides a
 /// lie from the record; a forecaster by its implied inference. A score without a one-out value does not exist and
-/// leaves the average alone.
+/// leaves the average alone. The error scale follows the labels somebody knows; where nobody knows any, it stays.
 ///
-/// Errors: [`MathError::Length`], [`MathError::OutOfRange`] for a parameter or a truth the loss cannot judge,
-/// [`MathError::NotFinite`] on overflow.
+/// Errors: those of [`Losses::of`], [`MathError::Length`] for states that are not the opening's members,
+/// [`MathError::OutOfRange`] for a parameter, [`MathError::NotFinite`] on overflow.
 pub fn close(
     config: &PowerConfig,
     topic: &TopicState,
     inferers: &[MemberState],
     forecasters: &[MemberState],
     opening: &PowerOpening,
-    truth: Real,
+    truth: &Truth,
 ) -> Result<PowerClosing, MathError> {
-    config.validate()?;
+    let columns = views(inferers, forecasters, opening)?;
+    let losses = losses(&columns, truth, config.loss, LossForm::Raw)?;
+    let topic = advance_topic(config, topic, opening, truth)?;
+    settle(config, topic, inferers, forecasters, opening, losses)
+}
+
+/// [`close`] where reputers report losses instead of a truth. `losses` are raw (see [`Losses::to_raw`]) and not
+/// negative where they are a member's own, which this rule's records need. A loss of a component the opening does not
+/// have is dropped.
+///
+/// Without a truth there is no error: the topic's state stays as it is. A topic that is only ever closed this way
+/// has no error scale, hence no clamp, the members' interval as its error bar, and no learned sharpening.
+///
+/// Errors: [`MathError::Length`] for states or losses that are not the opening's members, [`MathError::OutOfRange`]
+/// for a parameter or a member's negative loss, [`MathError::NotFinite`] on overflow.
+pub fn close_reported(
+    config: &PowerConfig,
+    topic: &TopicState,
+    inferers: &[MemberState],
+    forecasters: &[MemberState],
+    opening: &PowerOpening,
+    losses: Losses,
+) -> Result<PowerClosing, MathError> {
+    let columns = views(inferers, forecasters, opening)?;
+    let Some(column) = columns.first() else { return Err(MathError::Empty("columns")) };
+    let mut losses = losses;
+    same_length("inferer losses", inferers.len(), losses.inferers.len())?;
+    same_length("forecaster losses", forecasters.len(), losses.forecasters.len())?;
+    for (loss, component) in [
+        (&mut losses.forecasters, column.forecasters),
+        (&mut losses.one_out_inferers, column.one_out_inferers),
+        (&mut losses.one_out_forecasters, column.one_out_forecasters),
+    ] {
+        for (loss, component) in loss.iter_mut().zip(component) {
+            *loss = loss.filter(|_| component.is_some());
+        }
+    }
+    if losses.inferers.iter().chain(&losses.forecasters).flatten().any(|&loss| loss < Real::ZERO) {
+        return Err(MathError::OutOfRange("reported loss"));
+    }
+    settle(config, *topic, inferers, forecasters, opening, losses)
+}
+
+/// The opening's columns, once it is sure that they are about these members.
+fn views<'a>(
+    inferers: &[MemberState],
+    forecasters: &[MemberState],
+    opening: &'a PowerOpening,
+) -> Result<Vec<ColumnView<'a>>, MathError> {
     let synthesis = &opening.synthesis;
     same_length("inferer states", synthesis.inferer_weights.len(), inferers.len())?;
-    same_length("forecaster states", synthesis.implied.len(), forecasters.len())?;
-    same_length("inferences", synthesis.inferer_weights.len(), opening.values.len())?;
-    let values = Values {
-        combined: synthesis.combined,
-        naive: synthesis.naive,
-        inferers: &opening.values,
-        forecasters: &synthesis.implied,
-        one_out_inferers: &synthesis.one_out_inferers,
-        one_out_forecasters: &synthesis.one_out_forecasters,
-        one_in_forecasters: &[],
-        one_out_inferer_forecaster: &[],
+    same_length("forecaster states", synthesis.forecaster_weights.len(), forecasters.len())?;
+    same_length("columns", synthesis.columns.len(), opening.values.len())?;
+    let view = |(column, values): (&'a Column, &'a Vec<Real>)| {
+        same_length("inferences", inferers.len(), values.len())?;
+        same_length("implied inferences", forecasters.len(), column.implied.len())?;
+        Ok(ColumnView {
+            combined: column.combined,
+            naive: column.naive,
+            inferers: values,
+            forecasters: &column.implied,
+            one_out_inferers: &column.one_out_inferers,
+            one_out_forecasters: &column.one_out_forecasters,
+            one_in_forecasters: &[],
+            one_out_inferer_forecaster: &[],
+        })
     };
-    let losses = values.losses(truth, config.loss, LossForm::Raw)?;
+    synthesis.columns.iter().zip(&opening.values).map(view).collect()
+}
 
-    let inferer_merits = merits(
-        config,
-        losses.combined,
-        &synthesis.inferer_weights,
-        &losses.inferers,
-        &losses.one_out_inferers,
-    )?;
+/// What both ways to close share: merits and states from raw losses.
+fn settle(
+    config: &PowerConfig,
+    topic: TopicState,
+    inferers: &[MemberState],
+    forecasters: &[MemberState],
+    opening: &PowerOpening,
+    losses: Losses,
+) -> Result<PowerClosing, MathError> {
+    config.validate()?;
+    let (gain, network, synthesis) = (config.gain, losses.combined, &opening.synthesis);
+    let inferer_merits =
+        merits(gain, network, &synthesis.inferer_weights, &losses.inferers, &losses.one_out_inferers)?;
     let forecaster_merits = merits(
-        config,
-        losses.combined,
+        gain,
+        network,
         &synthesis.forecaster_weights,
         &losses.forecasters,
         &losses.one_out_forecasters,
@@ -533,7 +721,7 @@ pub fn close(
     Ok(PowerClosing {
         inferers: advance(config, inferers, &losses.inferers, &inferer_merits.scores)?,
         forecasters: advance(config, forecasters, &losses.forecasters, &forecaster_merits.scores)?,
-        topic: advance_topic(config, topic, opening, truth)?,
+        topic,
         losses,
         inferer_merits,
         forecaster_merits,
@@ -544,9 +732,13 @@ fn same_length(what: &'static str, expected: usize, actual: usize) -> Result<(),
     if expected == actual { Ok(()) } else { Err(MathError::Length { what, expected, actual }) }
 }
 
-/// Section 6: gains, proper parts and scores of one role.
-fn merits(
-    config: &PowerConfig,
+/// Combine specification, section 6: gains, proper parts and scores of one role, under any rule.
+///
+/// `gain` is the share of the diversity credit (g), `network` the loss of the network inference; per member its
+/// weight there, its own loss and the loss of the network without it, all losses raw. A member without either loss,
+/// or beyond the end of its list, gets none. Errors: [`MathError::NotFinite`] on overflow.
+pub fn merits(
+    gain: Real,
     network: Real,
     weights: &[Real],
     own: &[Option<Real>],
@@ -559,11 +751,11 @@ fn merits(
     };
     for (place, ((weight, own), one_out)) in weights.iter().zip(own).zip(one_out).enumerate() {
         let (Some(own), Some(one_out)) = (own, one_out) else { continue };
-        let gain = one_out.get() - network.get();
+        let whole = one_out.get() - network.get();
         let proper = weight.get() * (one_out.get() - own.get());
-        merits.gains[place] = Some(Real::named(gain, "gain")?);
+        merits.gains[place] = Some(Real::named(whole, "gain")?);
         merits.proper[place] = Some(Real::named(proper, "proper part")?);
-        merits.scores[place] = Some(Real::named(proper + config.gain.get() * (gain - proper), "score")?);
+        merits.scores[place] = Some(Real::named(proper + gain.get() * (whole - proper), "score")?);
     }
     Ok(merits)
 }
@@ -594,17 +786,21 @@ fn advance(
     states.iter().zip(losses).zip(scores).map(one).collect()
 }
 
-/// The topic's error scale after an epoch whose network inference was `combined`. Rules that do not clamp use it
-/// too: it makes their error bar and judges how far apart two reported truths are.
-/// Errors: [`MathError::NotFinite`] on overflow.
+/// The topic's error scale after an epoch whose network inference was `combined` (L values): the error is the mean of
+/// `|x - y|` over the labels somebody knows, those outside the columns not counted. Without a known label the state
+/// stays. Rules that do not clamp use it too: it makes their error bar and judges how far apart two reported truths
+/// are. Errors: [`MathError::Length`], [`MathError::NotFinite`] on overflow.
 pub fn follow_error(
     config: &PowerConfig,
     topic: &TopicState,
-    combined: Real,
-    truth: Real,
+    combined: &[Real],
+    truth: &Truth,
 ) -> Result<TopicState, MathError> {
+    same_length("truth", combined.len(), truth.labels.len())?;
+    let known = combined.iter().zip(&truth.labels).filter_map(|(x, y)| Some((x.get() - (*y)?.get()).abs()));
+    let errors: Vec<f64> = known.collect();
+    let Some(error) = stats::mean(&errors) else { return Ok(*topic) };
     let scale = topic.scale.get();
-    let error = (combined.get() - truth.get()).abs();
     let mut next = *topic;
     next.scale_count = topic.scale_count.saturating_add(1);
     let moved = if topic.scale_count < SCALE_WARM_UP {
@@ -624,12 +820,12 @@ fn advance_topic(
     config: &PowerConfig,
     topic: &TopicState,
     opening: &PowerOpening,
-    truth: Real,
+    truth: &Truth,
 ) -> Result<TopicState, MathError> {
-    let combined = opening.synthesis.combined.get();
-    let mut next = follow_error(config, topic, opening.synthesis.combined, truth)?;
+    let combined = opening.synthesis.combined();
+    let mut next = follow_error(config, topic, &combined, truth)?;
     if config.pool == Pool::Log {
-        let gradient = (combined - truth.get()) * opening.pooled.get();
+        let gradient = sharpening_gradient(&combined, &truth.labels, &opening.pooled);
         let squares = topic.sharpening_grad.get() + gradient * gradient;
         next.sharpening_grad = Real::named(squares, "sharpening gradient")?;
         if squares > 0.0 {
@@ -639,4 +835,18 @@ fn advance_topic(
         }
     }
     Ok(next)
+}
+
+/// Derivative of the log-loss of the network inference p in the sharpening, S being the pooled coordinates:
+/// `(p - y) S` for one label, `sum_c (p_c - y_c) S_c` for several. Truth outside the columns, which no sharpening
+/// reaches, is taken out: p is scaled to the part of the truth that the columns have.
+fn sharpening_gradient(combined: &[Real], truth: &[Option<Real>], pooled: &[Real]) -> f64 {
+    let labels = || combined.iter().zip(truth).zip(pooled);
+    let reached: f64 = match combined {
+        [_] => 1.0,
+        _ => truth.iter().flatten().map(|y| y.get()).sum(),
+    };
+    let part =
+        |((p, y), s): ((&Real, &Option<Real>), &Real)| Some((reached * p.get() - (*y)?.get()) * s.get());
+    labels().filter_map(part).sum()
 }

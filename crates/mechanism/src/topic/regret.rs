@@ -1,6 +1,6 @@
 //! The regret rule: weights are sigmoids of smoothed regrets on a common scale; topic specification, sections 4 and 6.
-//! Number for number the published v0.17 rule for single-label topics, with the missing (forecaster, inferer) pairs
-//! skipped as section 13.5 advises.
+//! Number for number the published v0.17 rule, with the missing (forecaster, inferer) pairs skipped as section 13.5
+//! advises. A component's weights are made once and serve all labels.
 //!
 //! A regret is a reference loss minus a member's loss, positive for a member better than the reference. Every
 //! component of an epoch (the network without j, with forecaster k alone, ...) has its own family of regrets, so the
@@ -9,7 +9,7 @@
 use crate::error::MathError;
 use crate::real::{Real, func, reals};
 use crate::stats;
-use crate::topic::combine::{Bundle, Forecast, LossForm, Losses, Rule, Synthesis, open_plain};
+use crate::topic::combine::{Bundle, Forecast, LossForm, Losses, Rule, Synthesis, check_columns, open_plain};
 use crate::topic::forecast::{RegretImplied, regret_implied};
 use crate::topic::interval::member_interval;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -185,22 +185,25 @@ impl<K: Ord> Default for RegretState<K> {
 pub struct RegretOpening {
     /// The published part.
     pub synthesis: Synthesis,
-    /// N inferences.
-    pub values: Vec<Real>,
-    /// K network inferences with that forecaster alone; empty where at most one forecaster takes part.
-    pub one_in_forecasters: Vec<Option<Real>>,
-    /// K x N implied inferences without that inferer; empty where no forecaster takes part or one inferer does.
-    pub one_out_inferer_forecaster: Vec<Vec<Option<Real>>>,
+    /// L x N inferences.
+    pub values: Vec<Vec<Real>>,
+    /// L x K network inferences with that forecaster alone; rows are empty where at most one forecaster takes part.
+    pub one_in_forecasters: Vec<Vec<Option<Real>>>,
+    /// L x K x N implied inferences without that inferer; rows are empty where no forecaster takes part or one
+    /// inferer does.
+    pub one_out_inferer_forecaster: Vec<Vec<Vec<Option<Real>>>>,
 }
 
 impl RegretOpening {
     /// The values that get a loss.
     pub fn bundle(&self) -> Result<Bundle, MathError> {
-        Ok(Bundle {
-            one_in_forecasters: self.one_in_forecasters.clone(),
-            one_out_inferer_forecaster: self.one_out_inferer_forecaster.clone(),
-            ..self.synthesis.bundle(&self.values)?
-        })
+        let mut bundle = self.synthesis.bundle(&self.values)?;
+        let parts = self.one_in_forecasters.iter().zip(&self.one_out_inferer_forecaster);
+        for (column, (one_in, one_out)) in bundle.columns.iter_mut().zip(parts) {
+            column.one_in_forecasters.clone_from(one_in);
+            column.one_out_inferer_forecaster.clone_from(one_out);
+        }
+        Ok(bundle)
     }
 }
 
@@ -267,143 +270,169 @@ pub fn initial_regret(config: &RegretConfig, experienced: &[f64]) -> Result<f64,
     Ok(stats::quantile(experienced, config.initial_quantile.get())? + steps * spread)
 }
 
-/// Section 4.2 for one component: the weighted mean of `values` under the weights of `regrets`, and those weights.
-fn mix(
-    config: &RegretConfig,
-    scale: f64,
-    regrets: &[f64],
-    values: &[f64],
-) -> Result<(f64, Vec<f64>), MathError> {
+/// Section 4.1 for one component: the weights of its `regrets`, for all labels.
+fn component_weights(config: &RegretConfig, scale: f64, regrets: &[f64]) -> Result<Vec<f64>, MathError> {
     // Nothing stored yet: the scale of the very set being weighted.
     let scale = if scale == 0.0 { regret_scale(regrets, config.epsilon.get()) } else { scale };
-    let weights = regret_weights(config, regrets, scale)?;
-    let (weighted, sum) = values.iter().zip(&weights).fold((0.0, 0.0), |(v, s), (x, w)| (v + w * x, s + w));
-    Ok((weighted / sum.max(config.safe_div.get()), weights))
+    regret_weights(config, regrets, scale)
+}
+
+/// Section 4.2 for one component and label: the weighted mean of `values`.
+fn mix(config: &RegretConfig, weights: &[f64], values: impl Iterator<Item = f64>) -> f64 {
+    let (weighted, sum) = values.zip(weights).fold((0.0, 0.0), |(v, s), (x, w)| (v + w * x, s + w));
+    weighted / sum.max(config.safe_div.get())
 }
 
 /// Opens an epoch: from inferences and forecasts to the network inference and all its components (section 4.4).
 ///
-/// `inferers` are (name, inference) and `forecasters` (name, forecast), both strictly ascending by name. Forecast
-/// losses are on the scale of [`RegretConfig::form`]. While nobody has a loss (`previous_loss` none) forecasters
-/// take no part; while the initial regret is 0 all inferers weigh the same and forecasters are only reported.
+/// `inferers` are N names and `forecasters` K (name, forecast), both strictly ascending by name; `columns` L times N
+/// inferences in the order of `inferers`, one column per label. Forecast losses are on the scale of
+/// [`RegretConfig::form`]. While nobody has a loss (`previous_loss` none) forecasters take no part; while the initial
+/// regret is 0 all inferers weigh the same and forecasters are only reported.
 ///
-/// Errors: [`MathError::Empty`] without inferers, [`MathError::Unsorted`], [`MathError::OutOfRange`] for a
-/// parameter, those of [`Forecast::check`], [`MathError::NotFinite`] on overflow.
+/// Errors: [`MathError::Empty`] without inferers or columns, [`MathError::Length`] for a column of another length,
+/// [`MathError::Unsorted`], [`MathError::OutOfRange`] for a parameter, those of [`Forecast::check`],
+/// [`MathError::NotFinite`] on overflow.
 pub fn open<K: Ord>(
     config: &RegretConfig,
     state: &RegretState<K>,
-    inferers: &[(K, Real)],
+    inferers: &[K],
+    columns: &[Vec<Real>],
     forecasters: &[(K, Forecast)],
 ) -> Result<RegretOpening, MathError> {
     config.validate()?;
-    ascending(inferers.iter().map(|(name, _)| name), "inferers")?;
+    check_columns(columns, inferers.len())?;
+    ascending(inferers.iter(), "inferers")?;
     ascending(forecasters.iter().map(|(name, _)| name), "forecasters")?;
-    let (n, scale) = (inferers.len(), state.scale.get());
-    let inferences: Vec<Real> = inferers.iter().map(|&(_, value)| value).collect();
-    let values: Vec<f64> = inferences.iter().map(|value| value.get()).collect();
-    let plain = open_plain(Rule::Mean, &inferences, forecasters.len())?;
+    let (n, labels, scale) = (inferers.len(), columns.len(), state.scale.get());
+    let values: Vec<Vec<f64>> =
+        columns.iter().map(|column| column.iter().map(|value| value.get()).collect()).collect();
     let mut opening = RegretOpening {
-        synthesis: plain,
-        values: inferences,
-        one_in_forecasters: Vec::new(),
-        one_out_inferer_forecaster: Vec::new(),
+        synthesis: open_plain(Rule::Mean, columns, forecasters.len())?,
+        values: columns.to_vec(),
+        one_in_forecasters: vec![Vec::new(); labels],
+        one_out_inferer_forecaster: vec![Vec::new(); labels],
     };
     if n == 1 {
         return Ok(opening);
     }
 
     let new = state.initial == Real::ZERO;
-    let mut implied: Vec<RegretImplied> = Vec::with_capacity(forecasters.len());
+    let mut all_implied: Vec<RegretImplied> = Vec::with_capacity(forecasters.len());
     for (_, forecast) in forecasters {
-        implied.push(match state.previous_loss {
+        all_implied.push(match state.previous_loss {
             Some(previous) => regret_implied(config, forecast, &values, previous.get(), scale, new)?,
-            None => RegretImplied { value: None, without: vec![None; n] },
+            None => RegretImplied { values: vec![None; labels], without: vec![vec![None; n]; labels] },
         });
     }
-    let active: Vec<usize> = (0..implied.len()).filter(|&place| implied[place].value.is_some()).collect();
-    let named = |value: f64| Real::named(value, "network inference").map(Some);
+    let implied = &all_implied;
+    let active: Vec<usize> =
+        (0..implied.len()).filter(|&place| implied[place].values.iter().all(Option::is_some)).collect();
     let wrap = |value: Option<f64>| value.map(|value| Real::named(value, "implied inference")).transpose();
-    opening.synthesis.implied = implied.iter().map(|one| wrap(one.value)).collect::<Result<_, _>>()?;
-    if !active.is_empty() {
-        opening.one_out_inferer_forecaster = implied
-            .iter()
-            .map(|one| one.without.iter().map(|&value| wrap(value)).collect())
-            .collect::<Result<_, _>>()?;
+    for (label, column) in opening.synthesis.columns.iter_mut().enumerate() {
+        column.implied = implied.iter().map(|one| wrap(one.values[label])).collect::<Result<_, _>>()?;
+        if !active.is_empty() {
+            opening.one_out_inferer_forecaster[label] = implied
+                .iter()
+                .map(|one| one.without[label].iter().map(|&value| wrap(value)).collect())
+                .collect::<Result<_, _>>()?;
+        }
+    }
+    if active.len() > 1 {
+        opening.one_in_forecasters = vec![vec![None; forecasters.len()]; labels];
     }
     if new {
         // Plain means throughout; the one-out inferer values are the mean rule's own.
         if active.len() > 1 {
-            opening.one_in_forecasters = vec![None; forecasters.len()];
-            for &place in &active {
-                opening.synthesis.one_out_forecasters[place] = Some(opening.synthesis.combined);
-                opening.one_in_forecasters[place] = Some(opening.synthesis.combined);
+            for (column, one_in) in opening.synthesis.columns.iter_mut().zip(&mut opening.one_in_forecasters)
+            {
+                for &place in &active {
+                    column.one_out_forecasters[place] = Some(column.combined);
+                    one_in[place] = Some(column.combined);
+                }
             }
         }
         return Ok(opening);
     }
 
-    let inferer_names = || inferers.iter().map(|(name, _)| name);
+    let inferer_names = || inferers.iter();
     let forecaster_name = |place: usize| &forecasters[place].0;
-    let forecaster_value = |place: usize| implied[place].value.unwrap_or(0.0);
-    let (mut regrets, mut members) =
-        (Vec::with_capacity(n + active.len()), Vec::with_capacity(n + active.len()));
+    // Only asked of active forecasters, who have a value at every label.
+    let forecaster_value = |place: usize, label: usize| implied[place].values[label].unwrap_or(0.0);
+    let mut regrets = Vec::with_capacity(n + active.len());
 
     // The network inference, its weights and error bar.
     state.read(Some(&state.inferers), inferer_names(), &mut regrets);
     state.read(Some(&state.forecasters), active.iter().map(|&place| forecaster_name(place)), &mut regrets);
-    members.extend_from_slice(&values);
-    members.extend(active.iter().map(|&place| forecaster_value(place)));
-    let (combined, weights) = mix(config, scale, &regrets, &members)?;
+    let weights = component_weights(config, scale, &regrets)?;
     let sum: f64 = weights.iter().sum();
     let shares: Vec<f64> = weights.iter().map(|weight| weight / sum).collect();
-    opening.synthesis.combined = Real::named(combined, "network inference")?;
-    opening.synthesis.interval = member_interval(&members, &shares)?;
     opening.synthesis.inferer_weights = reals(&shares[..n], "weight")?;
     for (&place, &share) in active.iter().zip(&shares[n..]) {
         opening.synthesis.forecaster_weights[place] = Real::named(share, "weight")?;
+    }
+    for (label, column) in opening.synthesis.columns.iter_mut().enumerate() {
+        let mut members = values[label].clone();
+        members.extend(active.iter().map(|&place| forecaster_value(place, label)));
+        let combined = mix(config, &weights, members.iter().copied());
+        column.combined = Real::named(combined, "network inference")?;
+        column.interval = member_interval(&members, &shares)?;
     }
 
     // Inferers alone.
     regrets.clear();
     state.read(Some(&state.naive), inferer_names(), &mut regrets);
-    opening.synthesis.naive = Real::named(mix(config, scale, &regrets, &values)?.0, "naive inference")?;
+    let weights = component_weights(config, scale, &regrets)?;
+    for (column, values) in opening.synthesis.columns.iter_mut().zip(&values) {
+        let naive = mix(config, &weights, values.iter().copied());
+        column.naive = Real::named(naive, "naive inference")?;
+    }
 
     // Without one inferer: everybody else, forecasters re-implied.
-    for (out, (name, _)) in inferers.iter().enumerate() {
+    let named = |value: f64| Real::named(value, "network inference").map(Some);
+    for (out, name) in inferers.iter().enumerate() {
         regrets.clear();
-        members.clear();
         let family = state.one_out_inferer_inferers.get(name);
         state.read(family, inferer_names().filter(|&other| other != name), &mut regrets);
-        members.extend(values.iter().enumerate().filter(|&(place, _)| place != out).map(|(_, &value)| value));
+        // Who is left is the same at every label: it hangs on the forecast alone.
+        let left = |label: usize| {
+            active.iter().filter_map(move |&place| Some((place, implied[place].without[label][out]?)))
+        };
         let family = state.one_out_inferer_forecasters.get(name);
-        let left =
-            || active.iter().filter_map(|&place| implied[place].without[out].map(|value| (place, value)));
-        state.read(family, left().map(|(place, _)| forecaster_name(place)), &mut regrets);
-        members.extend(left().map(|(_, value)| value));
-        opening.synthesis.one_out_inferers[out] = named(mix(config, scale, &regrets, &members)?.0)?;
+        state.read(family, left(0).map(|(place, _)| forecaster_name(place)), &mut regrets);
+        let weights = component_weights(config, scale, &regrets)?;
+        for (label, column) in opening.synthesis.columns.iter_mut().enumerate() {
+            let (before, after) = (&values[label][..out], &values[label][out + 1..]);
+            let others = before.iter().chain(after).copied();
+            let members = others.chain(left(label).map(|(_, value)| value));
+            column.one_out_inferers[out] = named(mix(config, &weights, members))?;
+        }
     }
 
     // Without one forecaster, and with one forecaster alone.
     if active.len() > 1 {
-        opening.one_in_forecasters = vec![None; forecasters.len()];
         for &out in &active {
             let name = forecaster_name(out);
             let left = || active.iter().copied().filter(|&place| place != out);
             regrets.clear();
-            members.clear();
             state.read(state.one_out_forecaster_inferers.get(name), inferer_names(), &mut regrets);
             let family = state.one_out_forecaster_forecasters.get(name);
             state.read(family, left().map(forecaster_name), &mut regrets);
-            members.extend_from_slice(&values);
-            members.extend(left().map(forecaster_value));
-            opening.synthesis.one_out_forecasters[out] = named(mix(config, scale, &regrets, &members)?.0)?;
+            let weights = component_weights(config, scale, &regrets)?;
+            for (label, column) in opening.synthesis.columns.iter_mut().enumerate() {
+                let implied = left().map(|place| forecaster_value(place, label));
+                let members = values[label].iter().copied().chain(implied);
+                column.one_out_forecasters[out] = named(mix(config, &weights, members))?;
+            }
 
             regrets.clear();
-            members.truncate(n);
             state.read(state.one_in_forecaster_inferers.get(name), inferer_names(), &mut regrets);
             state.read(Some(&state.one_in_forecasters), std::iter::once(name), &mut regrets);
-            members.push(forecaster_value(out));
-            opening.one_in_forecasters[out] = named(mix(config, scale, &regrets, &members)?.0)?;
+            let weights = component_weights(config, scale, &regrets)?;
+            for (label, one_in) in opening.one_in_forecasters.iter_mut().enumerate() {
+                let members = values[label].iter().copied().chain([forecaster_value(out, label)]);
+                one_in[out] = named(mix(config, &weights, members))?;
+            }
         }
     }
     Ok(opening)

@@ -6,24 +6,24 @@ use dodona_mechanism::real::func;
 use dodona_mechanism::topic::combine::Forecast;
 use dodona_mechanism::topic::power::{MemberState, Pool, PowerConfig, TopicState};
 
-/// A member in the mix: weight, coordinate, and for a forecaster the forecast that makes the coordinate.
+/// A member in the mix: weight, coordinates (one per label), and for a forecaster the forecast that makes them.
 #[derive(Clone)]
 struct Member {
     weight: f64,
-    coordinate: f64,
+    coordinates: Vec<f64>,
     forecast: Option<Vec<(usize, f64)>>,
 }
 
-/// What the fast path publishes, in plain doubles.
+/// What the fast path publishes, in plain doubles. Every value is a vector over the labels.
 pub struct Slow {
-    pub combined: f64,
-    pub naive: f64,
+    pub combined: Vec<f64>,
+    pub naive: Vec<f64>,
     pub inferer_weights: Vec<f64>,
     pub forecaster_weights: Vec<f64>,
-    pub implied: Vec<Option<f64>>,
-    pub clamped: Vec<f64>,
-    pub one_out_inferers: Vec<Option<f64>>,
-    pub one_out_forecasters: Vec<Option<f64>>,
+    pub implied: Vec<Option<Vec<f64>>>,
+    pub clamped: Vec<Vec<f64>>,
+    pub one_out_inferers: Vec<Option<Vec<f64>>>,
+    pub one_out_forecasters: Vec<Option<Vec<f64>>>,
 }
 
 fn power(base: f64, exponent: u32) -> f64 {
@@ -69,75 +69,106 @@ fn weights(config: &PowerConfig, states: &[MemberState]) -> Vec<f64> {
     w
 }
 
-fn imply(config: &PowerConfig, forecast: &[(usize, f64)], used: &[f64]) -> Option<f64> {
+/// `used` holds one vector over the labels per inferer.
+fn imply(config: &PowerConfig, forecast: &[(usize, f64)], used: &[Vec<f64>]) -> Option<Vec<f64>> {
     let least = forecast.iter().map(|e| e.1).fold(f64::INFINITY, f64::min);
     let shares: Vec<f64> = forecast.iter().map(|e| power(least / e.1, config.kappa)).collect();
     let sum: f64 = shares.iter().sum();
-    let mixed: f64 = forecast.iter().zip(&shares).map(|(e, share)| share / sum * used[e.0]).sum();
-    (!forecast.is_empty()).then_some(mixed)
+    let mixed = |label: usize| {
+        forecast.iter().zip(&shares).map(|(e, share)| share / sum * used[e.0][label]).sum::<f64>()
+    };
+    (!forecast.is_empty()).then(|| (0..used[0].len()).map(mixed).collect())
 }
 
-fn pool(members: &[Member]) -> Option<f64> {
+fn pool(members: &[Member]) -> Option<Vec<f64>> {
     let weight: f64 = members.iter().map(|m| m.weight).sum();
-    let mixed: f64 = members.iter().map(|m| m.weight * m.coordinate).sum();
-    (weight > 0.0).then(|| mixed / weight)
+    let labels = members.first().map_or(0, |m| m.coordinates.len());
+    let mixed = |label: usize| members.iter().map(|m| m.weight * m.coordinates[label]).sum::<f64>() / weight;
+    (weight > 0.0).then(|| (0..labels).map(mixed).collect())
 }
 
 pub fn open(
     config: &PowerConfig,
     topic: &TopicState,
-    inferers: &[(MemberState, Real)],
+    inferers: &[MemberState],
+    columns: &[Vec<Real>],
     forecasters: &[(MemberState, Forecast)],
 ) -> Slow {
     let log = config.pool == Pool::Log;
-    let clip = |x: f64| {
-        if config.loss == dodona_mechanism::topic::loss::Loss::LogLoss { x.clamp(0.01, 0.99) } else { x }
+    let labels = columns.len();
+    let clipped = log || config.loss == dodona_mechanism::topic::loss::Loss::LogLoss;
+    let clip = |x: f64| if clipped { x.clamp(0.01, 0.99) } else { x };
+    let to = |x: f64| match (log, labels) {
+        (false, _) => x,
+        (true, 1) => func::ln(x / (1.0 - x)),
+        (true, _) => func::ln(x),
     };
-    let to = |x: f64| if log { func::ln(clip(x) / (1.0 - clip(x))) } else { clip(x) };
-    let sigmoid = |x: f64| 1.0 / (1.0 + func::exp(-x));
-    let network = |x: f64| if log { sigmoid(topic.sharpening.get() * x) } else { x };
-    let member = |x: f64| if log { sigmoid(x) } else { x };
+    let back = |a: f64, x: &[f64]| -> Vec<f64> {
+        match (log, labels) {
+            (false, _) => x.to_vec(),
+            (true, 1) => vec![1.0 / (1.0 + func::exp(-a * x[0]))],
+            (true, _) => {
+                let sum: f64 = x.iter().map(|x| func::exp(a * x)).sum();
+                x.iter().map(|x| func::exp(a * x) / sum).collect()
+            }
+        }
+    };
+    let network = |x: Vec<f64>| back(topic.sharpening.get(), &x);
+    let member = |x: &[f64]| back(1.0, x);
 
-    let states: Vec<MemberState> = inferers.iter().map(|i| i.0).collect();
-    let mut used: Vec<f64> = inferers.iter().map(|i| to(i.1.get())).collect();
-    let naive_weights = weights(config, &states);
+    let naive_weights = weights(config, inferers);
+    let mut clamped: Vec<Vec<f64>> =
+        columns.iter().map(|column| column.iter().map(|x| clip(x.get())).collect()).collect();
     if let (Some(clamp), true) = (config.clamp, topic.scale_count >= 20 && !log) {
-        // The least value below or at which half of the weight lies.
-        let below =
-            |x: f64| -> f64 { (0..used.len()).filter(|i| used[*i] <= x).map(|i| naive_weights[i]).sum() };
-        let total: f64 = naive_weights.iter().sum();
-        let center = used.iter().copied().filter(|x| below(*x) >= total / 2.0).fold(f64::INFINITY, f64::min);
-        let reach = clamp.get() * topic.scale.get();
-        used = used.iter().map(|x| x.max(center - reach).min(center + reach)).collect();
+        for column in &mut clamped {
+            // The least value below or at which half of the weight lies.
+            let below = |x: f64| -> f64 {
+                (0..column.len()).filter(|i| column[*i] <= x).map(|i| naive_weights[i]).sum()
+            };
+            let total: f64 = naive_weights.iter().sum();
+            let center =
+                column.iter().copied().filter(|x| below(*x) >= total / 2.0).fold(f64::INFINITY, f64::min);
+            let reach = clamp.get() * topic.scale.get();
+            *column = column.iter().map(|x| x.max(center - reach).min(center + reach)).collect();
+        }
     }
-    let naive: f64 = naive_weights.iter().zip(&used).map(|(w, z)| w * z).sum();
+    // Member by member from here on: vectors over the labels.
+    let used: Vec<Vec<f64>> =
+        (0..inferers.len()).map(|j| clamped.iter().map(|column| to(column[j])).collect()).collect();
+    let alone: Vec<Member> = used
+        .iter()
+        .zip(&naive_weights)
+        .map(|(z, w)| Member { weight: *w, coordinates: z.clone(), forecast: None })
+        .collect();
 
     let forecasts: Vec<Vec<(usize, f64)>> =
         forecasters.iter().map(|f| f.1.losses.iter().map(|(j, l)| (*j, l.get())).collect()).collect();
     let present: Vec<usize> = (0..forecasters.len()).filter(|k| !forecasts[*k].is_empty()).collect();
-    let mut everybody = states.clone();
+    let mut everybody = inferers.to_vec();
     everybody.extend(present.iter().map(|k| forecasters[*k].0));
     let w = weights(config, &everybody);
-    let mut members: Vec<Member> =
-        used.iter().zip(&w).map(|(z, w)| Member { weight: *w, coordinate: *z, forecast: None }).collect();
+    let mut members: Vec<Member> = used
+        .iter()
+        .zip(&w)
+        .map(|(z, w)| Member { weight: *w, coordinates: z.clone(), forecast: None })
+        .collect();
     for (place, k) in present.iter().enumerate() {
-        let coordinate = imply(config, &forecasts[*k], &used).unwrap();
+        let coordinates = imply(config, &forecasts[*k], &used).unwrap();
         let forecast = Some(forecasts[*k].clone());
-        members.push(Member { weight: w[used.len() + place], coordinate, forecast });
+        members.push(Member { weight: w[used.len() + place], coordinates, forecast });
     }
 
     let without_inferer = |out: usize| {
         let mut left = vec![];
-        for (place, m) in members.iter().enumerate().filter(|(place, _)| *place != out) {
+        for (_, m) in members.iter().enumerate().filter(|(place, _)| *place != out) {
             let mut m = m.clone();
             if let Some(forecast) = &m.forecast {
                 let rest: Vec<_> = forecast.iter().copied().filter(|e| e.0 != out).collect();
                 match imply(config, &rest, &used) {
-                    Some(coordinate) => m.coordinate = coordinate,
+                    Some(coordinates) => m.coordinates = coordinates,
                     None => continue,
                 }
             }
-            let _ = place;
             left.push(m);
         }
         pool(&left).map(network)
@@ -149,17 +180,17 @@ pub fn open(
     };
     let mut slow = Slow {
         combined: network(pool(&members).unwrap()),
-        naive: network(naive),
+        naive: network(pool(&alone).unwrap()),
         inferer_weights: w[..used.len()].to_vec(),
         forecaster_weights: vec![0.0; forecasters.len()],
         implied: vec![None; forecasters.len()],
-        clamped: used.iter().map(|z| member(*z)).collect(),
+        clamped,
         one_out_inferers: (0..used.len()).map(without_inferer).collect(),
         one_out_forecasters: vec![None; forecasters.len()],
     };
     for (place, k) in present.iter().enumerate() {
         slow.forecaster_weights[*k] = w[used.len() + place];
-        slow.implied[*k] = Some(member(members[used.len() + place].coordinate));
+        slow.implied[*k] = Some(member(&members[used.len() + place].coordinates));
         slow.one_out_forecasters[*k] = without_forecaster(place);
     }
     slow

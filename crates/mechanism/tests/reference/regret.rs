@@ -6,7 +6,7 @@ use dodona_mechanism::real::func;
 use dodona_mechanism::topic::combine::Forecast;
 use dodona_mechanism::topic::regret::{RegretConfig, RegretState, Regrets};
 
-/// The components of one epoch in plain doubles.
+/// The components of one epoch and label in plain doubles.
 pub struct Slow {
     pub combined: f64,
     pub naive: f64,
@@ -35,15 +35,27 @@ fn mean(config: &RegretConfig, stored: f64, set: &[(f64, f64)]) -> f64 {
     set.iter().map(|m| weight(m.0) * m.1).sum::<f64>() / total
 }
 
+/// One label after the other, as if the others did not exist.
 pub fn open(
     config: &RegretConfig,
     state: &RegretState<u32>,
-    inferers: &[(u32, Real)],
+    inferers: &[u32],
+    columns: &[Vec<Real>],
+    forecasters: &[(u32, Forecast)],
+) -> Vec<Slow> {
+    columns.iter().map(|column| open_one(config, state, inferers, column, forecasters)).collect()
+}
+
+fn open_one(
+    config: &RegretConfig,
+    state: &RegretState<u32>,
+    inferers: &[u32],
+    column: &[Real],
     forecasters: &[(u32, Forecast)],
 ) -> Slow {
     let scale = state.scale.get();
     let (n, k_all) = (inferers.len(), forecasters.len());
-    let value = |j: usize| inferers[j].1.get();
+    let value = |j: usize| column[j].get();
     let read = |family: Option<&Regrets<u32>>, name: u32| -> f64 {
         family.and_then(|f| f.get(&name)).copied().unwrap_or(state.initial).get()
     };
@@ -63,14 +75,14 @@ pub fn open(
     let active: Vec<usize> = (0..k_all).filter(|k| imply(*k, None).is_some()).collect();
 
     let inferer_set = |family: Option<&Regrets<u32>>, out: Option<usize>| -> Vec<(f64, f64)> {
-        (0..n).filter(|j| Some(*j) != out).map(|j| (read(family, inferers[j].0), value(j))).collect()
+        (0..n).filter(|j| Some(*j) != out).map(|j| (read(family, inferers[j]), value(j))).collect()
     };
     let mut combined = inferer_set(Some(&state.inferers), None);
     for k in &active {
         combined.push((read(Some(&state.forecasters), forecasters[*k].0), imply(*k, None).unwrap()));
     }
     let one_out_inferer = |out: usize| {
-        let name = inferers[out].0;
+        let name = inferers[out];
         let mut set = inferer_set(state.one_out_inferer_inferers.get(&name), Some(out));
         for k in &active {
             if let Some(implied) = imply(*k, Some(out)) {

@@ -52,6 +52,7 @@ impl ForecasterRole {
                 nonce: window.nonce,
                 inference: String::new(),
                 forecast,
+                values: Vec::new(),
             };
             self.seat.say(client, window.epoch, pack(url::SUBMIT, &message), gas, &mut turn)?;
         }

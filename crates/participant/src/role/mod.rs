@@ -2,6 +2,7 @@
 //! and only by signed transactions, once per epoch, in windows the chain has announced. Whoever runs several roles asks
 //! for the windows once and shows them to all.
 
+mod classifier;
 mod forecaster;
 mod reputer;
 mod worker;
@@ -17,6 +18,7 @@ use dodona_proto::{
 
 use crate::series::{MAX_SIZE, MIN_SIZE};
 
+pub use classifier::{Classes, ClassifierRole};
 pub use forecaster::ForecasterRole;
 pub use reputer::ReputerRole;
 pub use worker::WorkerRole;
@@ -128,8 +130,18 @@ impl Seat {
 
     /// Pays for the topic's answers.
     pub fn fund<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<(), ClientError> {
+        self.fund_topic(client, self.topic, amount)
+    }
+
+    /// Pays for another topic's answers.
+    pub fn fund_topic<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        topic_id: u64,
+        amount: u128,
+    ) -> Result<(), ClientError> {
         let sender = self.address().to_string();
-        let message = MsgFundTopic { sender, topic_id: self.topic, amount: amount.to_string() };
+        let message = MsgFundTopic { sender, topic_id, amount: amount.to_string() };
         self.wallet.send(client, vec![pack(url::FUND_TOPIC, &message)], gas::WRITE).map(drop)
     }
 

@@ -44,6 +44,7 @@ impl WorkerRole {
                 nonce: window.nonce,
                 inference: value.to_string(),
                 forecast: Vec::new(),
+                values: Vec::new(),
             };
             let message = pack(url::SUBMIT, &message);
             self.seat.say(client, window.epoch, message, gas::SUBMIT, &mut turn)?;

@@ -1,0 +1,62 @@
+//! Somebody else's signed word, brought by whoever pays for it. The signature is over the bytes as they came, never
+//! over a second encoding of what they mean.
+
+use dodona_proto::{
+    Address, sign,
+    topics::{MsgRelay, MsgReportLosses, MsgReportTruth, MsgSubmitPayload},
+    url,
+};
+use prost::Message;
+
+use super::{TopicError, payload, report};
+use crate::{ctx::Ctx, error::Failure, gas, text::printable};
+
+/// What a relayed message's author signs: a name for the purpose, the chain, the type, and the bytes themselves.
+pub fn relay_bytes(chain_id: &str, type_url: &str, message: &[u8]) -> Vec<u8> {
+    let mut bytes = b"dodona relay\0".to_vec();
+    // Lengths keep the fields apart.
+    for field in [chain_id.as_bytes(), type_url.as_bytes(), message] {
+        bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(field);
+    }
+    bytes
+}
+
+/// `MsgRelay`: the author is bound by its signature, the sender pays.
+pub(crate) fn relay(ctx: &mut Ctx, payer: Address, m: &MsgRelay) -> Result<(), Failure> {
+    ctx.gas.charge(gas::SIGNATURE, "relayed signature")?;
+    let key: &[u8; 33] = m
+        .public_key
+        .as_slice()
+        .try_into()
+        .map_err(|_| TopicError::Relay("public key needs 33 bytes".into()))?;
+    let author = Address::of_key(key);
+    let signed = relay_bytes(ctx.chain_id, &m.type_url, &m.message);
+    sign::verify(&m.public_key, &signed, &m.signature)
+        .map_err(|cause| TopicError::Relay(format!("signature of {author}: {cause}")))?;
+    let decoded = |e: prost::DecodeError| TopicError::Relay(format!("does not decode: {e}"));
+    let same = |sender: &str| {
+        if sender == author.to_string() {
+            return Ok(());
+        }
+        Err(TopicError::Relay(format!("its sender is {}, signed by {author}", printable(sender))))
+    };
+    match m.type_url.as_str() {
+        url::SUBMIT => {
+            let inner = MsgSubmitPayload::decode(m.message.as_slice()).map_err(decoded)?;
+            same(&inner.sender)?;
+            payload::submit(ctx, payer, author, &inner)
+        }
+        url::REPORT_TRUTH => {
+            let inner = MsgReportTruth::decode(m.message.as_slice()).map_err(decoded)?;
+            same(&inner.sender)?;
+            report::truth(ctx, payer, author, &inner)
+        }
+        url::REPORT_LOSSES => {
+            let inner = MsgReportLosses::decode(m.message.as_slice()).map_err(decoded)?;
+            same(&inner.sender)?;
+            report::losses(ctx, payer, author, &inner)
+        }
+        other => Err(TopicError::Relay(format!("`{}` cannot be relayed", printable(other))).into()),
+    }
+}

@@ -1,0 +1,96 @@
+//! The way to a node over its REST door: questions as bytes in base64, transactions likewise. Blocking, because a
+//! command asks one thing after the other.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dodona_proto::tx::{TxHash, hash};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{ClientError, Transport};
+
+/// Longest wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer, bytes: an epoch of ten thousand members fits.
+const MAX_ANSWER: u64 = 256 << 20;
+
+/// A node's REST door.
+#[derive(Clone, Debug)]
+pub struct Http {
+    base: String,
+    agent: ureq::Agent,
+}
+
+#[derive(Deserialize)]
+struct Value {
+    value: String,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    error: String,
+    #[serde(default)]
+    codespace: String,
+    #[serde(default)]
+    code: u32,
+}
+
+impl Http {
+    /// A door such as `http://127.0.0.1:1317`.
+    pub fn new(base: &str) -> Self {
+        let config =
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+        Self { base: base.trim_end_matches('/').to_string(), agent: config.into() }
+    }
+
+    fn post(&self, page: &str, body: serde_json::Value) -> Result<(u16, Vec<u8>), ClientError> {
+        let url = format!("{}{page}", self.base);
+        let unreachable = |e: ureq::Error| {
+            ClientError::Node(format!(
+                "cannot reach {url}: {e}; is a node running, and is this its REST address?"
+            ))
+        };
+        let text = body.to_string();
+        let mut response = self
+            .agent
+            .post(&url)
+            .header("content-type", "application/json")
+            .send(text.as_bytes())
+            .map_err(unreachable)?;
+        let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(unreachable)?;
+        Ok((response.status().as_u16(), body))
+    }
+}
+
+fn problem(status: u16, body: &[u8]) -> ClientError {
+    let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
+        return ClientError::Node(format!("status {status} without a reason: is this a Dodona node?"));
+    };
+    match status {
+        404 => ClientError::NotFound(problem.error.trim_start_matches("not found: ").to_string()),
+        422 => ClientError::Refused { codespace: problem.codespace, code: problem.code, log: problem.error },
+        _ => ClientError::Node(problem.error),
+    }
+}
+
+impl Transport for Http {
+    fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let (status, body) =
+            self.post("/query", json!({ "path": path, "request": STANDARD.encode(request) }))?;
+        if status != 200 {
+            return Err(problem(status, &body));
+        }
+        let broken = |e: String| ClientError::Node(format!("the answer is not what was asked: {e}"));
+        let answer: Value = serde_json::from_slice(&body).map_err(|e| broken(e.to_string()))?;
+        STANDARD.decode(&answer.value).map_err(|e| broken(e.to_string()))
+    }
+
+    fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError> {
+        let (status, body) = self.post("/txs", json!({ "tx_bytes": STANDARD.encode(tx) }))?;
+        if status != 202 {
+            return Err(problem(status, &body));
+        }
+        Ok(hash(tx))
+    }
+}

@@ -1,0 +1,115 @@
+//! What commands that speak to a node share: the way to it, keys, amounts, names, and waiting for a transaction.
+
+use std::{
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use dodona_client::{Client, ClientError, Http, Wallet};
+use dodona_proto::{ALLO, Address, chain::TxReceipt, sign::AccountKey, tx::TxHash};
+use dodona_sim::world;
+use prost_types::Any;
+
+use crate::cli::NodeArgs;
+
+/// Longest wait for a transaction's block.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often to ask.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// A client of the node that was named.
+pub fn client(node: &NodeArgs) -> Client<Http> {
+    Client::new(Http::new(&node.node))
+}
+
+/// A key: `demo:NAME[:SEED]` for the participants of a demo, whose keys are no secret, or a file with 64 hex digits.
+pub fn key(text: &str) -> Result<AccountKey> {
+    if let Some(rest) = text.strip_prefix("demo:") {
+        let (name, seed) = match rest.split_once(':') {
+            Some((name, seed)) => (name, seed.parse().context("the demo's seed is a whole number")?),
+            None => (rest, 1),
+        };
+        return Ok(world::key(seed, name));
+    }
+    let path = Path::new(text);
+    let hint = "name a file with 64 hex digits, or demo:consumer for a demo's consumer";
+    let digits =
+        fs::read_to_string(path).with_context(|| format!("cannot read key file `{text}`; {hint}"))?;
+    let bytes: [u8; 32] = hex::decode(digits.trim())
+        .ok()
+        .and_then(|b| b.try_into().ok())
+        .with_context(|| format!("`{text}` does not hold 64 hex digits; {hint}"))?;
+    AccountKey::from_bytes(bytes).with_context(|| format!("`{text}` holds no key"))
+}
+
+/// An amount of ALLO such as `12.5`, or of base units such as `300uallo`, in uallo.
+pub fn amount(text: &str) -> Result<u128> {
+    let wrong = || format!("`{text}` is no amount: write ALLO such as 12.5, or base units such as 300uallo");
+    if let Some(units) = text.strip_suffix("uallo") {
+        return dodona_chain::parse_amount(units).with_context(wrong);
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 18 {
+        bail!(wrong());
+    }
+    let whole: u128 = whole.parse().with_context(wrong)?;
+    let fraction: u128 = format!("{fraction:0<18}").parse().with_context(wrong)?;
+    whole.checked_mul(ALLO).and_then(|w| w.checked_add(fraction)).with_context(wrong)
+}
+
+/// uallo as ALLO, for people.
+pub fn allo(uallo: u128) -> String {
+    let (whole, fraction) = (uallo / ALLO, uallo % ALLO);
+    let digits = format!("{fraction:018}");
+    let digits = digits.trim_end_matches('0');
+    if digits.is_empty() { format!("{whole} ALLO") } else { format!("{whole}.{digits} ALLO") }
+}
+
+/// Signs, sends, and waits until the transaction is in a block. A refusal is an error that says why.
+pub fn send(client: &Client<Http>, key: AccountKey, messages: Vec<Any>, gas: u64) -> Result<TxReceipt> {
+    let hash = Wallet::new(key).send(client, messages, gas)?;
+    wait(client, hash)
+}
+
+fn wait(client: &Client<Http>, hash: TxHash) -> Result<TxReceipt> {
+    let shown = hex::encode_upper(hash);
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match client.tx(hash) {
+            Ok(receipt) if receipt.code == 0 => return Ok(receipt),
+            Ok(receipt) => {
+                bail!("{} ({} {}); transaction {shown}", receipt.log, receipt.codespace, receipt.code)
+            }
+            Err(ClientError::NotFound(_)) if Instant::now() < until => sleep(PERIOD),
+            Err(ClientError::NotFound(_)) => {
+                bail!(
+                    "transaction {shown} is in no block after {} s; it may still get into one",
+                    PATIENCE.as_secs()
+                )
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An address, or the name of a member on a topic's leaderboard.
+pub fn member(client: &Client<Http>, topic: u64, who: &str) -> Result<String> {
+    if who.parse::<Address>().is_ok() {
+        return Ok(who.to_string());
+    }
+    let rows = client.leaderboard(topic)?.rows;
+    let found = rows.iter().find(|row| row.name == who);
+    let names = || {
+        let mut names: Vec<&str> =
+            rows.iter().map(|row| row.name.as_str()).filter(|n| !n.is_empty()).collect();
+        names.dedup();
+        names.join(", ")
+    };
+    let row = found
+        .with_context(|| format!("`{who}` is no address and no member of topic {topic}: {}", names()))?;
+    Ok(row.address.clone())
+}
