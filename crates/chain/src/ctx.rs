@@ -31,6 +31,8 @@ pub struct Trail {
     pub topic: u64,
     /// Epoch.
     pub nonce: u64,
+    /// Last block of the epoch's life: so long it is wanted at least.
+    pub last_block: u64,
     /// Which of the two.
     pub step: Step,
     /// The input's bytes.
@@ -70,11 +72,17 @@ impl<'a> Ctx<'a> {
     }
 
     /// Leaves the input of a computation for those who want to compute it again; gives its hash.
-    pub fn trail(&mut self, topic: u64, nonce: u64, step: Step, input: &impl BorshSerialize) -> [u8; 32] {
+    pub fn trail(
+        &mut self,
+        (topic, nonce): (u64, u64),
+        last_block: u64,
+        step: Step,
+        input: &impl BorshSerialize,
+    ) -> [u8; 32] {
         // Writing to memory does not fail; an empty trail would be seen by its hash.
         let bytes = borsh::to_vec(input).unwrap_or_default();
         let hash = Sha256::digest(&bytes).into();
-        self.trails.push(Trail { topic, nonce, step, bytes });
+        self.trails.push(Trail { topic, nonce, last_block, step, bytes });
         hash
     }
 

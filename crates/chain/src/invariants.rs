@@ -13,7 +13,7 @@ use crate::{
         state::{
             ADMITTED, DUE, EPOCHS, EpochState, FORECASTS, INFERENCES, LOSSES, MEMBERS, NONCES, OPENINGS,
             PAYLOADS, POTS, RECORDS, REGISTRATIONS, REGISTRY, REPORTS, RESISTANT, Record, SHARED, TOPICS,
-            Void, part, phase, role,
+            UNHEARD, Void, part, phase, role,
         },
         topics_pending, topics_rewards,
     },
@@ -152,6 +152,9 @@ fn books(read: &impl Read) -> Result<(), Violation> {
             let counted = known.get(&(id, part)).copied().unwrap_or(0);
             equal("a topic counts whom it ever heard", counted, topic.heard[usize::from(part) - 1].into())?;
         }
+        if !topic.active && topic.waiting() == 0 && POTS.get(read, &id)?.unwrap_or(0) > 0 {
+            return Err(wrong("a topic that can pay nobody holds nothing", format!("topic {id}")));
+        }
         if topic.active != (topic.shares > 0) {
             return Err(wrong("active topics and only they share the emission", format!("topic {id}")));
         }
@@ -253,6 +256,14 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
         equal("an epoch's reward is what its members got", sum(parts)?, outcome.reward)?;
         if outcome.reward > outcome.budget {
             return Err(wrong("an epoch pays at most its budget", place()));
+        }
+    }
+    for ((id, nonce, _), ()) in UNHEARD.scan(read, usize::MAX)? {
+        if !EPOCHS.get(read, &(id, nonce))?.is_some_and(|epoch| epoch.state == EpochState::Combined) {
+            return Err(wrong(
+                "who was not admitted is forgotten with its epoch",
+                format!("topic {id} nonce {nonce}"),
+            ));
         }
     }
     if let Some(((id, nonce), _)) = admitted.first_key_value() {

@@ -99,7 +99,7 @@ impl NodeHandle {
         let (open, judge) = (find(Step::Open)?, find(Step::Judge)?);
         if open.is_empty() {
             return Err(QueryError::NotFound(format!(
-                "inputs of epoch {} of topic {}: not combined yet, or more than {TRAIL_BLOCKS} blocks ago",
+                "inputs of epoch {} of topic {}: not combined yet, or ended more than {TRAIL_BLOCKS} blocks ago",
                 q.nonce, q.topic_id
             )));
         }

@@ -2,6 +2,8 @@
 //! became of transactions, and where to find them. None of it is part of the root; all but blocks and certificates
 //! can be rebuilt from those.
 
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_chain::{Event, Receipt, Step, Trail};
 use dodona_proto::tx::TxHash;
@@ -15,9 +17,11 @@ pub const CERTIFICATES: RecordTable = RecordTable::new("certificates");
 pub const RESULTS: RecordTable = RecordTable::new("results");
 /// Topic, nonce, step → [`dodona_chain::Trail`] bytes.
 pub const TRAILS: RecordTable = RecordTable::new("trails");
-/// Height (big-endian) → keys of the trails made there, one after the other; by which they are forgotten.
+/// Height (big-endian) → keys of the trails to be forgotten there, one after the other.
 pub const TRAIL_KEYS: RecordTable = RecordTable::new("trail_keys");
-/// Blocks for which trails are kept.
+/// Largest trail kept, bytes.
+pub const TRAIL_BYTES: usize = 32 << 20;
+/// Blocks for which trails are kept after their epoch has ended.
 pub const TRAIL_BLOCKS: u64 = 10_000;
 /// Bytes of a trail's key.
 pub const TRAIL_KEY: usize = 17;
@@ -63,21 +67,22 @@ pub fn trail_key(topic: u64, nonce: u64, step: Step) -> Vec<u8> {
 /// What a block's trails change, and which old ones go.
 pub fn trail_changes(store: &Store, height: u64, trails: &[Trail]) -> Result<Vec<RecordChange>, StoreError> {
     let mut changes = Vec::new();
-    let mut keys = Vec::new();
-    for trail in trails {
+    // By the block in which they are forgotten.
+    let mut keys: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    for trail in trails.iter().filter(|trail| trail.bytes.len() <= TRAIL_BYTES) {
         let key = trail_key(trail.topic, trail.nonce, trail.step);
-        keys.extend_from_slice(&key);
+        keys.entry(trail.last_block.max(height) + TRAIL_BLOCKS).or_default().extend_from_slice(&key);
         changes.push(RecordChange::put(TRAILS, key, trail.bytes.clone()));
     }
-    if !keys.is_empty() {
-        changes.push(RecordChange::put(TRAIL_KEYS, height_key(height), keys));
+    for (block, new) in keys {
+        let mut all = store.record(TRAIL_KEYS, &height_key(block))?.unwrap_or_default();
+        all.extend(new);
+        changes.push(RecordChange::put(TRAIL_KEYS, height_key(block), all));
     }
-    if let Some(old) = height.checked_sub(TRAIL_BLOCKS) {
-        let key = height_key(old);
-        for trail in store.record(TRAIL_KEYS, &key)?.unwrap_or_default().chunks(TRAIL_KEY) {
-            changes.push(RecordChange::delete(TRAILS, trail));
-        }
-        changes.push(RecordChange::delete(TRAIL_KEYS, key));
+    let due = height_key(height);
+    if let Some(keys) = store.record(TRAIL_KEYS, &due)? {
+        changes.extend(keys.chunks(TRAIL_KEY).map(|key| RecordChange::delete(TRAILS, key)));
+        changes.push(RecordChange::delete(TRAIL_KEYS, due));
     }
     Ok(changes)
 }

@@ -12,27 +12,34 @@ use dodona_mechanism::{
 
 use super::state::{
     ADMITTED, Admission, EPOCHS, Epoch, Key, MEMBERS, Member, Merit, PAYLOADS, REPORTS, Topic, TruthMode,
-    ordered, part, rank,
+    UNHEARD, ordered, part, rank,
 };
 use crate::{ctx::Ctx, error::Failure, params::Params, state::State};
 
 /// How many of a part are heard in an epoch of a topic.
 pub fn cap(topic: &Topic, part: u8, params: &Params) -> u32 {
     let place = usize::from(part.clamp(1, 3)) - 1;
+    let most = most(topic, part, params);
     match topic.spec.hearing.caps[place] {
-        0 => default_cap(topic, part, params),
-        own => own,
+        0 => default_cap(topic, part, params).min(most),
+        own => own.min(most),
+    }
+}
+
+/// What the chain can bear, whatever a topic asks for.
+fn most(topic: &Topic, part: u8, params: &Params) -> u32 {
+    match part {
+        part::INFERER if topic.spec.rule == Rule::Regret => params.max_members_regret,
+        part::INFERER => params.max_members,
+        part::FORECASTER => params.max_forecasters,
+        _ => params.max_reputers,
     }
 }
 
 fn default_cap(topic: &Topic, part: u8, params: &Params) -> u32 {
     match part {
-        // What a topic may ask for is what it gets at most.
-        part::INFERER if topic.spec.rule == Rule::Regret => {
-            params.max_top_inferers_to_reward.min(params.max_members_regret)
-        }
-        part::INFERER => params.max_top_inferers_to_reward.min(params.max_members),
-        part::FORECASTER => params.max_top_forecasters_to_reward.min(params.max_forecasters),
+        part::INFERER => params.max_top_inferers_to_reward,
+        part::FORECASTER => params.max_top_forecasters_to_reward,
         // A truth of many stakes is harder to buy.
         _ if topic.spec.truth_mode == TruthMode::Truth => params.max_reputers,
         _ => params.max_top_reputers_to_reward,
@@ -82,7 +89,11 @@ pub(super) fn admit(
     member.merit.score = if first {
         initial
     } else {
-        let missed = missed(topic, part, member.merit.nonce);
+        let missed = sortition::missed(
+            member.merit.nonce,
+            nonce.saturating_sub(topic.spec.epoch_length),
+            topic.spec.epoch_length,
+        );
         sortition::liveness(alpha, initial, member.merit.score, missed).unwrap_or(member.merit.score)
     };
     // Reports on overlapping epochs come in any order.
@@ -99,6 +110,9 @@ pub(super) fn admit(
         (Verdict::Replace, Some(loser)) => {
             ADMITTED.delete(ctx.state, &loser);
             forget_word(ctx.state, id, nonce, part, loser.4)?;
+            if part == part::REPUTER && !by_stake {
+                UNHEARD.put(ctx.state, &(id, nonce, loser.4), &());
+            }
             drift(ctx.state, (id, part, loser.4), alpha, quantile)?;
         }
         _ => {
@@ -114,14 +128,6 @@ pub(super) fn admit(
     ADMITTED.put(ctx.state, &(id, nonce, part, ordered(own), account), &());
     EPOCHS.put(ctx.state, &(id, nonce), epoch);
     Ok(Admitted::Yes)
-}
-
-/// Epochs missed since the one of `last` (topics §3.5).
-fn missed(topic: &Topic, part: u8, last: u64) -> u64 {
-    let spec = &topic.spec;
-    let back = if part == part::REPUTER { spec.epoch_length + spec.truth_lag } else { spec.epoch_length };
-    let before = topic.last_opened.saturating_sub(back);
-    sortition::missed(last, before, spec.epoch_length)
 }
 
 /// Whoever had to go drifts towards the low quantile.
@@ -184,6 +190,11 @@ pub(super) fn learn(
 pub(super) fn close(state: &mut State, id: u64, nonce: u64, part: u8) -> Result<(), Failure> {
     for (key, ()) in ADMITTED.scan_prefix(state, &(id, nonce, part), usize::MAX)? {
         ADMITTED.delete(state, &key);
+    }
+    if part == part::REPUTER {
+        for (key, ()) in UNHEARD.scan_prefix(state, &(id, nonce), usize::MAX)? {
+            UNHEARD.delete(state, &key);
+        }
     }
     Ok(())
 }

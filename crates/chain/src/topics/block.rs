@@ -12,8 +12,8 @@ use super::{
     label, schedule, score, stake,
     state::{
         Answer, AnswerColumn, Commit, DUE, EPOCHS, Elements, Epoch, EpochState, FORECASTS, INFERENCES, Key,
-        LOSSES, MEMBERS, Member, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS, Part, Payload,
-        RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part, phase,
+        LOSSES, LabelRules, MEMBERS, Member, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS, Part,
+        Payload, Places, RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part, phase,
     },
     void::close_void,
 };
@@ -56,6 +56,7 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
         truth_first: nonce + spec.truth_lag + 1,
         truth_last: nonce + spec.truth_lag + spec.truth_window,
         heard: Default::default(),
+        label_default: spec.labels.default,
     };
     DUE.put(ctx.state, &(epoch.worker_last, phase::COMBINE, id, nonce), &());
     DUE.put(ctx.state, &(epoch.truth_last, phase::SCORE, id, nonce), &());
@@ -122,7 +123,7 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
     let Ok(opening) = judge::open(&input) else {
         return close_void(ctx, topic, nonce, epoch, Void::Arithmetic);
     };
-    let trail = ctx.trail(id, nonce, Step::Open, &input);
+    let trail = ctx.trail((id, nonce), epoch.truth_last, Step::Open, &input);
 
     topic.combined += 1;
     topic.last_combined = Commit { height: ctx.height, nonce };
@@ -175,13 +176,13 @@ fn take_payloads(ctx: &mut Ctx, topic: &Topic, nonce: u64) -> Result<Option<Hear
     }
     let payloads = PAYLOADS.scan_prefix(ctx.state, &(id, nonce), usize::MAX)?;
     let mut inferers: Vec<Key> = Vec::with_capacity(payloads.len());
-    let mut vectors: Vec<Vec<Real>> = Vec::with_capacity(payloads.len());
+    let mut answers: Vec<Places> = Vec::with_capacity(payloads.len());
     let mut forecasters: Vec<(Key, Elements)> = Vec::new();
     for (key, Payload { inference, forecast }) in payloads {
         PAYLOADS.delete(ctx.state, &key);
-        if let Some(vector) = inference {
+        if let Some(places) = inference {
             inferers.push(key.2);
-            vectors.push(vector);
+            answers.push(places);
         }
         if !forecast.is_empty() {
             forecasters.push((key.2, forecast));
@@ -193,11 +194,13 @@ fn take_payloads(ctx: &mut Ctx, topic: &Topic, nonce: u64) -> Result<Option<Hear
     let rules = &topic.spec.labels;
     let (columns, labels) = if rules.multi {
         let registry = REGISTRY.get(ctx.state, &(id, nonce))?.unwrap_or_default();
+        let vectors: Vec<Vec<Real>> =
+            answers.iter().map(|places| dense(places, registry.len(), rules)).collect();
         // Every vector that counts has a value besides the default, so a label stays.
         let Ok(frozen) = labels::freeze(&vectors, registry.len(), rules.default) else { return Ok(None) };
         (frozen.columns, frozen.kept.iter().map(|place| registry[*place].clone()).collect())
     } else {
-        let column = vectors.iter().map(|vector| vector.first().copied().unwrap_or(rules.default)).collect();
+        let column = answers.iter().map(|places| places.first().map_or(rules.default, |p| p.1)).collect();
         (vec![column], vec![label::SINGLE.to_string()])
     };
     // Keys come in the order of addresses, which is the order of the sums. A forecast speaks about who is heard.
@@ -206,6 +209,17 @@ fn take_payloads(ctx: &mut Ctx, topic: &Topic, nonce: u64) -> Result<Option<Hear
     }
     forecasters.retain(|(_, elements)| !elements.is_empty());
     Ok(Some(Heard { inferers, columns, labels, forecasters }))
+}
+
+/// Values by place as a vector of all labels.
+fn dense(places: &Places, labels: usize, rules: &LabelRules) -> Vec<Real> {
+    let mut vector = vec![rules.default; labels];
+    for (place, value) in places {
+        if let Some(slot) = vector.get_mut(*place as usize) {
+            *slot = *value;
+        }
+    }
+    vector
 }
 
 /// Records of everybody heard, in the order of an answer's parts.

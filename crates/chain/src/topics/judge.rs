@@ -1,6 +1,8 @@
 //! The two computations of an epoch as plain functions: answers in, network inference out; truth in, scores and pay
 //! out. Their inputs are complete and have a byte form, so whoever holds those bytes can compute everything again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_mechanism::{
     MathError, Real, amount,
@@ -285,22 +287,30 @@ fn agree(input: &JudgeInput) -> Result<Agreed, Void> {
     };
     // Labels of the answer first; in classification a truth outside of them counts too.
     let mut labels = input.labels.clone();
+    let mut places: BTreeMap<String, usize> =
+        labels.iter().enumerate().map(|(place, label)| (label.clone(), place)).collect();
     if rules.classification {
-        let mut outside: Vec<String> = input.reports.iter().flat_map(said).map(|(label, _)| label).collect();
-        outside.retain(|label| !input.labels.contains(label));
-        outside.sort_unstable();
-        outside.dedup();
-        labels.extend(outside);
+        let outside: BTreeSet<String> = input.reports.iter().flat_map(said).map(|(label, _)| label).collect();
+        for label in outside {
+            if !places.contains_key(&label) {
+                places.insert(label.clone(), labels.len());
+                labels.push(label);
+            }
+        }
     }
+    // In classification silence about a label means its default.
+    let absent = rules.classification.then_some(rules.default);
     let votes: Vec<(u128, Vec<Option<Real>>)> = input
         .reports
         .iter()
         .map(|reported| {
-            let said = said(reported);
-            let value = |label: &String| said.iter().find(|(other, _)| other == label).map(|(_, v)| *v);
-            // In classification silence about a label means its default.
-            let absent = rules.classification.then_some(rules.default);
-            (reported.stake, labels.iter().map(|label| value(label).or(absent)).collect())
+            let mut vote = vec![absent; labels.len()];
+            for (label, value) in said(reported) {
+                if let Some(place) = places.get(&label) {
+                    vote[*place] = Some(value);
+                }
+            }
+            (reported.stake, vote)
         })
         .collect();
     let cap = Real::new(f64::from(input.terms.reputer_weight_cap.max(1)) / 10_000.0)

@@ -1,12 +1,14 @@
 //! Labels of answers: one canonical spelling per label, and the registry of those that appear in an epoch (topic
 //! specification, section 1.5).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use dodona_mechanism::{Real, topic::label};
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
     handle::TopicError,
-    state::{LABELS, LabelRules, REGISTRY, Topic},
+    state::{LABELS, LabelRules, Places, REGISTRY, Topic},
 };
 use crate::{ctx::Ctx, error::Failure, params::Params, text::printable};
 
@@ -42,25 +44,25 @@ pub fn canonical_pairs<'a>(
     rules: &LabelRules,
     params: &Params,
 ) -> Result<Vec<(String, Real)>, TopicError> {
-    let mut seen: Vec<(String, Real)> = Vec::new();
+    let (mut labels, mut seen) = (Vec::new(), BTreeSet::new());
     for (text, value) in pairs {
         let label = canonical(text, rules.case_sensitive, params)?;
-        if seen.iter().any(|(other, _)| *other == label) {
+        if !seen.insert(label.clone()) {
             return Err(TopicError::Label { label: printable(text), cause: "stands twice".into() });
         }
-        seen.push((label, value));
+        labels.push((label, value));
     }
-    Ok(seen)
+    Ok(labels)
 }
 
-/// A submission of several labels as a vector in the order of the epoch's registry, which grows by what is new.
-/// Everything is checked before anything is written.
+/// A submission of several labels by their places in the epoch's registry, which grows by what is new. Everything is
+/// checked before anything is written.
 pub(super) fn vector(
     ctx: &Ctx,
     topic: &Topic,
     nonce: u64,
     pairs: &[(String, Real)],
-) -> Result<(Vec<Real>, Vec<String>), Failure> {
+) -> Result<(Places, Vec<String>), Failure> {
     let (rules, params) = (&topic.spec.labels, ctx.params);
     if pairs.len() > rules.max as usize {
         return Err(TopicError::TooMany { what: "labels", got: pairs.len(), max: rules.max }.into());
@@ -75,23 +77,21 @@ pub(super) fn vector(
         })?;
     }
     let mut registry = REGISTRY.get(ctx.state, &(topic.id, nonce))?.unwrap_or_default();
-    let mut vector = vec![rules.default; registry.len()];
-    let mut said = false;
+    let mut known: BTreeMap<String, usize> =
+        registry.iter().enumerate().map(|(place, label)| (label.clone(), place)).collect();
+    let mut vector = Places::new();
     for (name, value) in pairs {
         // What equals the default is as good as not said.
         if *value == rules.default {
             continue;
         }
-        said = true;
-        match registry.iter().position(|other| other == name) {
-            Some(place) => vector[place] = *value,
-            None => {
-                registry.push(name.clone());
-                vector.push(*value);
-            }
-        }
+        let place = *known.entry(name.clone()).or_insert_with(|| {
+            registry.push(name.clone());
+            registry.len() - 1
+        });
+        vector.push((place as u32, *value));
     }
-    if !said {
+    if vector.is_empty() {
         let cause = format!("every value equals the default {}: nothing is said", rules.default);
         return Err(TopicError::Value { field: "values", cause }.into());
     }

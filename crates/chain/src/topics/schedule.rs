@@ -171,12 +171,15 @@ pub(super) fn next(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
 
 /// Weight and share of the emission after stake left at once. The caller stores the topic.
 pub(super) fn lighten(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
+    // Stake that leaves never makes a topic heavier, however often it is looked at.
+    let weight = match topic.weight {
+        Some(before) => weigh(topic, ctx.params).min(before),
+        None => target(topic, ctx.params),
+    };
     if topic.weight.is_some() {
-        let weight = weigh(topic, ctx.params);
         topic.weight = Some(weight);
-        share(ctx.state, topic, weight)?;
     }
-    Ok(())
+    share(ctx.state, topic, weight)
 }
 
 /// The smoothed weight, or before the end of the first epoch what it moves towards.
@@ -202,7 +205,17 @@ fn sleep(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     let weight = known_weight(topic, ctx.params);
     share(ctx.state, topic, weight)?;
     ctx.emit(Event::new("topic_deactivated").with("topic_id", topic.id).with("weight", weight));
-    Ok(())
+    return_pot(ctx.state, topic)
+}
+
+/// Of a topic that sleeps and waits for no truth nobody can earn anything: its pot goes back to the ecosystem.
+pub(super) fn return_pot(state: &mut State, topic: &Topic) -> Result<(), Failure> {
+    if topic.active || topic.waiting() > 0 {
+        return Ok(());
+    }
+    let pot = POTS.get(state, &topic.id)?.unwrap_or(0);
+    POTS.put(state, &topic.id, &0);
+    bank::transfer(state, topics_rewards(), accounts::ecosystem(), pot)
 }
 
 /// A place among the topics that ask in a block; a full block's lightest topic makes room for one as heavy.

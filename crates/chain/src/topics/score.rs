@@ -41,7 +41,9 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
     schedule::settle(ctx.state, topic)?;
     let mut members = load_members(ctx, id, &answer.parts)?;
     let (reports, mut reputers) = load_reports(ctx, topic, nonce)?;
-    let input = judge_input(ctx, topic, nonce, opening, &members, reports)?;
+    let mut input = judge_input(ctx, topic, nonce, opening, &members, reports)?;
+    // What silence means was settled when the epoch opened.
+    input.spec.labels.default = epoch.label_default;
     let judged = judge::judge(&input).and_then(|judged| {
         let sums = add_sums(&topic.sums, &judged.sums).ok_or(Void::Arithmetic)?;
         Ok((judged, sums))
@@ -50,7 +52,7 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
         Ok(judged) => judged,
         Err(reason) => return close_void(ctx, topic, nonce, epoch, reason),
     };
-    let trail = ctx.trail(id, nonce, Step::Judge, &input);
+    let trail = ctx.trail((id, nonce), epoch.truth_last, Step::Judge, &input);
 
     // From here on everything is written.
     let mut paid = Paid::default();
@@ -114,6 +116,7 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
     topic.last_scored = Commit { height: ctx.height, nonce };
     topic.sums = sums;
     topic.power = judged.memory;
+    schedule::return_pot(ctx.state, topic)?;
 
     let truth: Vec<String> = judged.truth.iter().map(|(label, value)| format!("{label}={value}")).collect();
     ctx.emit(

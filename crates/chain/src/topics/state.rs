@@ -61,6 +61,9 @@ pub const REGISTRY: Map<(u64, u64), Vec<String>> = Map::new(*b"tb");
 pub const PAYLOADS: Map<(u64, u64, Key), Payload> = Map::new(*b"ty");
 /// (Topic, nonce, account) → a reputer's word. Written by report_truth and report_losses, deleted when scored.
 pub const REPORTS: Map<(u64, u64, Key), Report> = Map::new(*b"tu");
+/// (Topic, nonce, account): reputers who brought losses and were not, or no more, admitted: they have had their word.
+/// Deleted when the epoch ends.
+pub const UNHEARD: Map<(u64, u64, Key), ()> = Map::new(*b"t5");
 /// (Topic, nonce, part, rank, account): who is admitted, in the order in which it would have to go. Written by
 /// admission, deleted when the window closes.
 pub const ADMITTED: Map<(u64, u64, u8, u64, Key), ()> = Map::new(*b"ta");
@@ -111,6 +114,9 @@ pub mod part {
         }
     }
 }
+
+/// Values by place in an epoch's registry of labels; place 0 in topics of one label.
+pub type Places = Vec<(u32, Real)>;
 
 /// Predicted losses by inferer, sorted.
 pub type Elements = Vec<(Key, Real)>;
@@ -512,6 +518,8 @@ pub struct Epoch {
     pub truth_last: u64,
     /// Who is heard so far.
     pub heard: Heard,
+    /// What an absent label counts as, since it opened.
+    pub label_default: Real,
 }
 
 impl Epoch {
@@ -646,8 +654,8 @@ pub struct NetworkInference {
 /// A worker's word for an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Payload {
-    /// Answer, in the order of the registry at the time it came; shorter than the registry if that grew later.
-    pub inference: Option<Vec<Real>>,
+    /// Answer: values other than the default, by place in the registry.
+    pub inference: Option<Places>,
     /// Predicted losses.
     pub forecast: Elements,
 }

@@ -38,6 +38,7 @@ pub(super) fn close_void(
         REPORTS.delete(ctx.state, &key);
     }
     admit::close(ctx.state, id, nonce, part::REPUTER)?;
+    schedule::return_pot(ctx.state, topic)?;
     ctx.emit(
         Event::new("epoch_void")
             .with("topic_id", id)

@@ -2,6 +2,7 @@
 //! check of all invariants.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on should stop
 
+mod abuse;
 mod access;
 mod audit;
 mod bank;

@@ -16,7 +16,8 @@ use crate::{
         admit::{self, Admitted, Candidate},
         label, lists,
         state::{
-            EPOCHS, Elements, EpochState, MEMBERS, PAYLOADS, Payload, REGISTRY, TOPICS, Topic, part, role,
+            EPOCHS, Elements, EpochState, MEMBERS, PAYLOADS, Payload, Places, REGISTRY, TOPICS, Topic, part,
+            role,
         },
     },
 };
@@ -112,7 +113,7 @@ fn inference(
     ctx: &Ctx,
     topic: &Topic,
     m: &MsgSubmitPayload,
-) -> Result<(Option<Vec<Real>>, Vec<String>), Failure> {
+) -> Result<(Option<Places>, Vec<String>), Failure> {
     let rules = &topic.spec.labels;
     if !rules.multi {
         // A bare number, or one value under no label or the single one.
@@ -127,7 +128,7 @@ fn inference(
         if text.is_empty() {
             return Ok((None, Vec::new()));
         }
-        return Ok((Some(vec![answer(topic, "inference", text)?]), Vec::new()));
+        return Ok((Some(vec![(0, answer(topic, "inference", text)?)]), Vec::new()));
     }
     if !m.inference.is_empty() {
         let cause = "this topic has several labels: send labelled values instead of one number".to_string();
@@ -135,6 +136,10 @@ fn inference(
     }
     if m.values.is_empty() {
         return Ok((None, Vec::new()));
+    }
+    if m.values.len() > rules.max as usize {
+        let (got, max) = (m.values.len(), rules.max);
+        return Err(TopicError::TooMany { what: "labels", got, max }.into());
     }
     let mut pairs = Vec::with_capacity(m.values.len());
     for pair in &m.values {

@@ -1,6 +1,6 @@
 //! A reputer's word for an epoch: what happened, or the losses of everything the network published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dodona_mechanism::{
     Real,
@@ -23,8 +23,8 @@ use crate::{
         admit::{self, Admitted, Candidate},
         label, lists, stake,
         state::{
-            EPOCHS, Epoch, EpochState, Key, OPENINGS, Opening, RECORDS, REPORTS, Report, TOPICS, Topic,
-            TruthMode, part, role,
+            EPOCHS, Epoch, EpochState, Key, OPENINGS, Opening, RECORDS, REGISTRY, REPORTS, Report, TOPICS,
+            Topic, TruthMode, UNHEARD, part, role,
         },
     },
 };
@@ -32,6 +32,9 @@ use crate::{
 /// Largest size of a decimal logarithm of a loss. Submitted numbers end at 1e40, so no loss comes near; a single report
 /// beyond the doubles would leave the whole epoch without a result.
 const MAX_LOGARITHM: f64 = 100.0;
+
+/// Most labels of a report that nobody answered: the truth may be one of them, but the agreement looks at all.
+const MAX_OUTSIDE: u32 = 16;
 
 /// `MsgReportTruth`: what happened, from a reputer with something at stake.
 pub(crate) fn report_truth(ctx: &mut Ctx, from: Address, m: &MsgReportTruth) -> Result<(), Failure> {
@@ -116,7 +119,9 @@ fn may_report(ctx: &Ctx, topic: &Topic, nonce: u64, from: Address) -> Result<(Ep
     if authority < needs || authority == 0 {
         return Err(TopicError::LowStake { who: from, has: authority, needs: needs.max(1) }.into());
     }
-    if REPORTS.contains(ctx.state, &(topic.id, nonce, from.0))? {
+    let key = (topic.id, nonce, from.0);
+    // Who was not admitted by merit has had its word; by stake it may come back with more.
+    if REPORTS.contains(ctx.state, &key)? || UNHEARD.contains(ctx.state, &key)? {
         return Err(TopicError::AlreadyReported { who: from, nonce }.into());
     }
     Ok((epoch, authority))
@@ -145,6 +150,9 @@ fn receive(
     let candidate = Candidate { part: part::REPUTER, account: from.0, stake: authority };
     let admitted = admit::admit(ctx, &mut topic, nonce, &mut epoch, &candidate)?;
     if let Admitted::No(least) = admitted {
+        if topic.spec.truth_mode == TruthMode::Losses {
+            UNHEARD.put(ctx.state, &(topic.id, nonce, from.0), &());
+        }
         let cap = admit::cap(&topic, part::REPUTER, ctx.params);
         let rank = if topic.spec.truth_mode == TruthMode::Truth { "stake" } else { "merit" };
         ctx.note(format!(
@@ -182,7 +190,16 @@ fn truth_values(ctx: &Ctx, topic: &Topic, m: &MsgReportTruth) -> Result<Vec<(Str
             pairs.push((pair.label.as_str(), number("values", &pair.value)?));
         }
         let mut pairs = label::canonical_pairs(pairs.into_iter(), rules, ctx.params)?;
-        label::allowed(ctx, topic, &pairs)?;
+        // What was answered may be reported, whatever the topic allows by now; besides, a few labels nobody named.
+        let registry = REGISTRY.get(ctx.state, &(topic.id, m.nonce))?.unwrap_or_default();
+        let answered: BTreeSet<&String> = registry.iter().collect();
+        let outside: Vec<(String, Real)> =
+            pairs.iter().filter(|(l, _)| !answered.contains(l)).cloned().collect();
+        if outside.len() > MAX_OUTSIDE as usize {
+            let (got, max) = (outside.len(), MAX_OUTSIDE);
+            return Err(TopicError::TooMany { what: "labels nobody answered", got, max }.into());
+        }
+        label::allowed(ctx, topic, &outside)?;
         pairs.sort_unstable();
         pairs
     } else {

@@ -22,6 +22,10 @@ use crate::{
 
 /// Longest epoch, window or lag: about a year of one-second blocks.
 const MAX_BLOCKS: u64 = 40_000_000;
+/// Most cells of an epoch: one per member and label,
+const MAX_CELLS: u64 = 1_000_000;
+/// or, under the regret rule, one per pair of members and label.
+const MAX_CELLS_REGRET: u64 = 2_000_000;
 
 /// A description that a topic can be made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +106,13 @@ pub fn check_spec(spec: Option<&wire::TopicSpec>, params: &Params) -> Result<Che
         };
     let loss = loss(spec)?;
     let epoch_length = blocks("epoch_length", spec.epoch_length, params.min_epoch_length)?;
+    if epoch_length > params.blocks_per_month {
+        let most = params.blocks_per_month;
+        return Err(wrong(
+            "epoch_length",
+            format!("at most a month, {most} blocks: weight and funding are weighed once an epoch"),
+        ));
+    }
     let worker_window = blocks("worker_window", spec.worker_window, 1)?;
     let truth_lag = blocks("truth_lag", spec.truth_lag, 1)?;
     let truth_window = blocks("truth_window", spec.truth_window, 1)?;
@@ -167,6 +178,7 @@ pub fn check_spec(spec: Option<&wire::TopicSpec>, params: &Params) -> Result<Che
     };
     validate(&checked)?;
     check_caps(&checked, params)?;
+    check_size(&checked, list.len(), params)?;
     if (truth_lag + truth_window) / epoch_length > params.max_unfulfilled_reputer_requests {
         let most = params.max_unfulfilled_reputer_requests;
         return Err(wrong("truth_lag", format!("at most {most} epochs may wait for their truth at once")));
@@ -254,6 +266,9 @@ pub(super) fn validate(spec: &Spec) -> Result<(), TopicError> {
             "unity, a list of labels and several labels need a topic of several labels",
         ));
     }
+    if rules.multi && !spec.loss.accepts_answer(rules.default.get()) {
+        return Err(wrong("label_default", "must be something this loss can judge"));
+    }
     if rules.require_unity && rules.default != Real::ZERO {
         return Err(wrong("label_default", "must be 0 where values sum to 1"));
     }
@@ -278,6 +293,30 @@ pub(super) fn check_caps(spec: &Spec, params: &Params) -> Result<(), TopicError>
         if cap > most {
             return Err(wrong(field, format!("at most {most} under this rule")));
         }
+    }
+    Ok(())
+}
+
+/// Bounds the cells of an epoch: members times labels, and under the regret rule members squared.
+pub(super) fn check_size(spec: &Spec, listed: usize, params: &Params) -> Result<(), TopicError> {
+    let labels = match (spec.labels.multi, listed) {
+        (false, _) => 1,
+        (true, 0) => u64::from(params.max_epoch_label_registry_size),
+        (true, listed) => listed as u64,
+    };
+    let cap = |own: u32, default: u32| u64::from(if own == 0 { default } else { own });
+    let [inferers, forecasters, _] = spec.hearing.caps;
+    let members = cap(inferers, params.max_top_inferers_to_reward)
+        + cap(forecasters, params.max_top_forecasters_to_reward);
+    let (cells, most) = match spec.rule {
+        Rule::Regret => (members * members * labels, MAX_CELLS_REGRET),
+        _ => (members * labels, MAX_CELLS),
+    };
+    if cells > most {
+        let cause = format!(
+            "{members} members and {labels} labels make {cells} cells, {most} are allowed: list the labels or hear fewer"
+        );
+        return Err(wrong("max_inferers", cause));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use dodona_proto::{
 
 use super::{
     Checked, TopicError, charge, check_spec, load_topic, positive, require_fee,
-    spec::{canonical_list, check_caps, words},
+    spec::{canonical_list, check_caps, check_size, words},
 };
 use crate::{
     accounts, bank,
@@ -102,7 +102,14 @@ pub(crate) fn update_topic(ctx: &mut Ctx, from: Address, m: &MsgUpdateTopic) -> 
         spec.labels.listed = !labels.is_empty();
     }
     super::spec::validate(spec)?;
-    check_caps(spec, params)?;
+    if asked.iter().any(Option::is_some) || labels.is_some() {
+        let listed = match &labels {
+            Some(labels) => labels.len(),
+            None => LABELS.get(ctx.state, &m.topic_id)?.map_or(0, |labels| labels.len()),
+        };
+        check_caps(spec, params)?;
+        check_size(spec, listed, params)?;
+    }
     // Nothing below can fail.
     match labels {
         Some(labels) if labels.is_empty() => LABELS.delete(ctx.state, &topic.id),

@@ -16,7 +16,7 @@ use crate::topics::{
     label,
     state::{
         Answer, AnswerColumn, EPOCHS, Epoch, EpochState, FORECASTS, Key, LOSSES, NONCES, PAYLOADS, Part,
-        RECORDS, REGISTRATIONS, REGISTRY, RESISTANT, TOPICS, Topic, role,
+        RECORDS, REGISTRATIONS, REGISTRY, RESISTANT, TOPICS, role,
     },
 };
 
@@ -193,7 +193,13 @@ pub fn inputs(read: &impl Read, q: &QueryInputsRequest) -> Result<Option<QueryIn
                 continue;
             }
             if let Some(vector) = &payload.inference {
-                out.inferences.push(inference(account, &labels, vector, &topic));
+                let mut values = vec![topic.spec.labels.default; labels.len()];
+                for (place, value) in vector {
+                    if let Some(slot) = values.get_mut(*place as usize) {
+                        *slot = *value;
+                    }
+                }
+                out.inferences.push(inference(account, &labels, &values));
             }
             if !payload.forecast.is_empty() {
                 out.forecasts.push(forecast(account, &payload.forecast));
@@ -202,7 +208,7 @@ pub fn inputs(read: &impl Read, q: &QueryInputsRequest) -> Result<Option<QueryIn
     } else {
         let record = RECORDS.get(read, &(id, nonce))?;
         for p in record.iter().flat_map(|r| &r.answer.parts).filter(|p| !p.forecaster && wanted(&p.account)) {
-            out.inferences.push(inference(p.account, &labels, &p.values, &topic));
+            out.inferences.push(inference(p.account, &labels, &p.values));
         }
         for (account, elements) in FORECASTS.get(read, &(id, nonce))?.unwrap_or_default() {
             if wanted(&account) {
@@ -214,11 +220,8 @@ pub fn inputs(read: &impl Read, q: &QueryInputsRequest) -> Result<Option<QueryIn
     Ok(Some(out))
 }
 
-fn inference(account: Key, labels: &[String], vector: &[Real], topic: &Topic) -> InferenceRow {
-    let default = topic.spec.labels.default;
-    // A vector that came before the registry grew is shorter.
-    let value = |place: usize| vector.get(place).copied().unwrap_or(default).get();
-    let values = labels.iter().enumerate().map(|(i, l)| LabelNumber { label: l.clone(), value: value(i) });
+fn inference(account: Key, labels: &[String], values: &[Real]) -> InferenceRow {
+    let values = labels.iter().zip(values).map(|(l, v)| LabelNumber { label: l.clone(), value: v.get() });
     InferenceRow { address: Address(account).to_string(), values: values.collect() }
 }
 

@@ -250,7 +250,17 @@ fn absent(scene: &Scene, member: Option<&Member>, what: &str) -> String {
     match (scene.epoch.state, member) {
         (EpochState::Open, _) => format!("epoch {nonce} is still open"),
         (_, Some(member)) if member.merit.nonce == nonce => {
-            format!("{what}, but not among those heard in epoch {nonce}: others had more merit")
+            let rank = if what == "reported" && scene.topic.spec.truth_mode == TruthMode::Truth {
+                "stake"
+            } else {
+                "merit"
+            };
+            format!("{what}, but not among those heard in epoch {nonce}: others had more {rank}")
+        }
+        (_, Some(member)) if member.merit.nonce > nonce => {
+            format!(
+                "not heard in epoch {nonce}: it was silent, or others had precedence; it has {what} since"
+            )
         }
         (_, None) => format!("has never {what} in this topic"),
         (_, Some(_)) => format!("missed: nothing of it was heard in epoch {nonce}"),
