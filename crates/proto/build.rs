@@ -1,7 +1,9 @@
 //! Compiles `proto/` with a pure-Rust compiler, so that nobody needs `protoc`. Our own messages also get
 //! serde, because the REST door speaks JSON.
 
-use std::{error::Error, fs, path::Path, path::PathBuf};
+use std::{env, error::Error, fs, path::Path, path::PathBuf};
+
+use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
@@ -10,6 +12,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     collect(&root, &mut files)?;
     files.sort();
     let descriptors = protox::compile(&files, [&root])?;
+    // What reflection answers and the method table is read from: the schemas without their comments.
+    let mut bare = descriptors.clone();
+    for file in &mut bare.file {
+        file.source_code_info = None;
+    }
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), bare.encode_to_vec())?;
     let mut config = prost_build::Config::new();
     config.type_attribute(".dodona", "#[derive(serde::Serialize, serde::Deserialize)]");
     config.message_attribute(".dodona", "#[serde(default)]");

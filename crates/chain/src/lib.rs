@@ -6,6 +6,7 @@ mod auth;
 mod bank;
 mod block;
 mod ctx;
+pub mod emissions;
 mod error;
 mod event;
 mod gas;
@@ -64,7 +65,7 @@ const TIP: Item<Tip> = Item::new(*b"00");
 /// Which form of the state a store holds. Written once, at genesis.
 const FORM: Item<u32> = Item::new(*b"0f");
 /// The form this program reads and writes; another number means other tables.
-const THIS_FORM: u32 = 2;
+const THIS_FORM: u32 = 3;
 
 /// Whether signatures are checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -267,6 +268,17 @@ impl App {
         }
         checker.state.release(before);
         Ok(())
+    }
+
+    /// Gas a transaction would use in the next block; its signature, sequence, fee and gas limit do not matter.
+    pub fn simulate(&self, bytes: &[u8]) -> Result<u64, Failure> {
+        let mut state = Overlay::new(self.store.snapshot()?);
+        let tip = TIP.get(&state)?.map_or(0, |tip| tip.height);
+        let params = params::get(&state)?;
+        let parsed = tx::parse_unsigned(bytes, &params)?;
+        let place =
+            Place { chain_id: &self.chain_id, params: &params, verified: &self.verified, height: tip + 1 };
+        tx::simulate(&parsed, &mut state, &place)
     }
 
     /// Executes a block proposed by somebody. The inner error says why the block is invalid.

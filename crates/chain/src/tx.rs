@@ -13,6 +13,7 @@ use dodona_proto::{
             v1beta1::{AuthInfo, TxBody, TxRaw, mode_info::Sum},
         },
     },
+    emissions::v10,
     sign::{self, SignError},
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
@@ -29,6 +30,7 @@ use prost_types::Any;
 use crate::{
     accounts, auth, bank,
     ctx::Ctx,
+    emissions,
     error::{Coded, Failure, Refusal},
     event::Event,
     gas,
@@ -188,10 +190,34 @@ messages! {
     SetTopicLists(MsgSetTopicLists), SET_TOPIC_LISTS, sender, topics::lists::set_topic;
     UpdateParams(MsgUpdateParams), UPDATE_PARAMS, sender, topics::lists::update_params;
     RecalculateEmission(MsgRecalculateEmission), RECALCULATE_EMISSION, sender, topics::lists::recalculate;
+    InsertWorkerPayload(emissions::InsertWorkerPayload), V10_WORKER, sender, emissions::insert_worker_payload;
+    InsertReputerPayload(emissions::InsertReputerPayload), V10_REPUTER, sender, emissions::insert_reputer_payload;
+    V10CreateNewTopic(v10::CreateNewTopicRequest), V10_CREATE_TOPIC, creator, emissions::create_new_topic;
+    V10Register(v10::RegisterRequest), V10_REGISTER, sender, emissions::register;
+    V10RemoveRegistration(v10::RemoveRegistrationRequest), V10_UNREGISTER, sender, emissions::remove_registration;
+    V10AddStake(v10::AddStakeRequest), V10_ADD_STAKE, sender, emissions::add_stake;
+    V10RemoveStake(v10::RemoveStakeRequest), V10_REMOVE_STAKE, sender, emissions::remove_stake;
+    V10CancelRemoveStake(v10::CancelRemoveStakeRequest), V10_CANCEL_REMOVE_STAKE, sender, emissions::cancel_remove_stake;
+    V10DelegateStake(v10::DelegateStakeRequest), V10_DELEGATE, sender, emissions::delegate_stake;
+    V10RemoveDelegateStake(v10::RemoveDelegateStakeRequest), V10_REMOVE_DELEGATE, sender, emissions::remove_delegate_stake;
+    V10CancelRemoveDelegateStake(v10::CancelRemoveDelegateStakeRequest), V10_CANCEL_REMOVE_DELEGATE, sender, emissions::cancel_remove_delegate_stake;
+    V10RewardDelegateStake(v10::RewardDelegateStakeRequest), V10_CLAIM, sender, emissions::reward_delegate_stake;
+    V10FundTopic(v10::FundTopicRequest), V10_FUND, sender, emissions::fund_topic;
+    V10BulkAddWorkers(v10::BulkAddToTopicWorkerWhitelistRequest), V10_BULK_ADD_WORKERS, sender, emissions::bulk_add_workers;
+    V10BulkAddReputers(v10::BulkAddToTopicReputerWhitelistRequest), V10_BULK_ADD_REPUTERS, sender, emissions::bulk_add_reputers;
 }
 
 /// Takes a transaction apart and refuses whatever can be refused without state.
 pub fn parse(bytes: &[u8], params: &Params) -> Result<Parsed, TxError> {
+    parse_as(bytes, params, true)
+}
+
+/// The same of a transaction that nobody has signed yet and that is only looked at.
+pub fn parse_unsigned(bytes: &[u8], params: &Params) -> Result<Parsed, TxError> {
+    parse_as(bytes, params, false)
+}
+
+fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxError> {
     if bytes.len() > params.max_tx_bytes as usize {
         return Err(TxError::TooLarge(bytes.len(), params.max_tx_bytes));
     }
@@ -217,6 +243,7 @@ pub fn parse(bytes: &[u8], params: &Params) -> Result<Parsed, TxError> {
     };
     match info.mode_info.as_ref().and_then(|m| m.sum.as_ref()) {
         Some(Sum::Single(single)) if single.mode == i32::from(SignMode::Direct) => {}
+        _ if !signed => {}
         _ => return Err(TxError::Unauthorized("only SIGN_MODE_DIRECT of a single key is supported")),
     }
     let any = info.public_key.as_ref().ok_or(TxError::Unauthorized("public key is missing"))?;
@@ -309,6 +336,16 @@ pub(crate) enum Verdict {
     Inadmissible(Refusal),
     /// It was charged; the receipt says whether it also did what it asked for.
     Executed(Receipt),
+}
+
+/// Gas of a transaction on a state that is thrown away.
+pub(crate) fn simulate(parsed: &Parsed, state: &mut State, place: &Place) -> Result<u64, Failure> {
+    auth::account(state, parsed.signer)?.ok_or(TxError::UnknownAccount(parsed.signer))?;
+    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.height, u64::MAX);
+    // A signature that is still to come has 64 bytes and two of framing.
+    ctx.gas.charge(gas::BASE + gas::BYTE * (parsed.bytes as u64 + 66), "transaction size")?;
+    parsed.run(&mut ctx)?;
+    Ok(ctx.gas.used())
 }
 
 /// Executes one transaction on the state of its block.

@@ -266,6 +266,12 @@ pub struct DemoArgs {
     /// Port of the REST door on this machine; a taken one is replaced by a free one
     #[arg(long, default_value_t = 1317)]
     pub rest_port: u16,
+    /// Port of gRPC, likewise
+    #[arg(long, default_value_t = 9090)]
+    pub grpc_port: u16,
+    /// Port of the RPC and its websocket, likewise
+    #[arg(long, default_value_t = 26657)]
+    pub rpc_port: u16,
 }
 
 #[derive(Args)]

@@ -1,5 +1,10 @@
 //! What one can ask and tell a running node from within its process. Every door goes through here.
 
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use dodona_chain::{App, Failure, QueryError, Receipt, Refusal, Step};
 use dodona_client::{ClientError, Transport};
 use dodona_consensus::{Block, Certificate};
@@ -7,7 +12,7 @@ use dodona_proto::{
     chain::{self as wire, QueryBlockResponse, QueryStatusResponse, QueryTxRequest, TxReceipt},
     path,
     topics::{QueryTrailRequest, QueryTrailResponse},
-    tx::TxHash,
+    tx::{TxHash, hash},
 };
 use dodona_store::StoreError;
 use prost::Message;
@@ -15,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::{
     Head, Mempool,
+    api::Status,
     records::{self, BLOCKS, CERTIFICATES, TRAIL_BLOCKS, TRAILS, height_key, trail_key},
 };
 
@@ -24,11 +30,22 @@ pub struct NodeHandle {
     app: App,
     mempool: Mempool,
     heads: watch::Receiver<Head>,
+    refused: Arc<Mutex<Refused>>,
 }
+
+/// Why transactions were refused at the door, for those who ask later. Bounded: the oldest is forgotten.
+#[derive(Default)]
+struct Refused {
+    why: BTreeMap<TxHash, Refusal>,
+    order: VecDeque<TxHash>,
+}
+
+/// Refusals remembered.
+const REFUSALS: usize = 4_096;
 
 impl NodeHandle {
     pub(crate) fn new(app: App, mempool: Mempool, heads: watch::Receiver<Head>) -> Self {
-        Self { app, mempool, heads }
+        Self { app, mempool, heads, refused: Arc::default() }
     }
 
     /// The chain below, read-only in spirit: for roots and invariants.
@@ -52,11 +69,64 @@ impl NodeHandle {
     /// Hands a transaction to the mempool.
     pub fn broadcast(&self, tx: &[u8]) -> Result<TxHash, Refusal> {
         self.mempool.add(tx).map_err(|failure| match failure {
-            Failure::Refused(refusal) => refusal,
+            Failure::Refused(refusal) => {
+                self.remember(hash(tx), refusal.clone());
+                refusal
+            }
             Failure::Halt(error) => {
                 Refusal { codespace: "node", code: 1, log: format!("state cannot be read: {error}") }
             }
         })
+    }
+
+    fn remember(&self, hash: TxHash, refusal: Refusal) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.why.insert(hash, refusal).is_none() {
+            refused.order.push_back(hash);
+        }
+        if refused.order.len() > REFUSALS
+            && let Some(oldest) = refused.order.pop_front()
+        {
+            refused.why.remove(&oldest);
+        }
+    }
+
+    /// Why a transaction was refused at the door.
+    pub fn refusal(&self, hash: &TxHash) -> Option<Refusal> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).why.get(hash).cloned()
+    }
+
+    /// Answers a question of `emissions.v10` by its short name; none if it is not known.
+    pub(crate) fn emissions(&self, method: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {
+        let read = match self.app.store().snapshot() {
+            Ok(read) => read,
+            Err(error) => return Some(Err(error.into())),
+        };
+        dodona_chain::emissions::answer(&read, method, request).map(|answer| answer.map_err(Status::from))
+    }
+
+    /// Events of a block's own work.
+    pub(crate) fn block_events(&self, height: u64) -> Result<Vec<dodona_chain::Event>, StoreError> {
+        Ok(records::results(self.app.store(), height)?.map_or_else(Vec::new, |results| results.events))
+    }
+
+    /// A committed transaction as it was sent.
+    pub(crate) fn tx_bytes(&self, height: u64, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        let block =
+            self.app.store().record(BLOCKS, &height_key(height))?.and_then(|b| Block::decode(&b).ok());
+        Ok(block.and_then(|block| block.body.txs.into_iter().nth(index as usize)))
+    }
+
+    /// The transactions of a block as they came, in order.
+    pub(crate) fn block_txs(&self, height: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let block =
+            self.app.store().record(BLOCKS, &height_key(height))?.and_then(|b| Block::decode(&b).ok());
+        Ok(block.map_or_else(Vec::new, |block| block.body.txs))
+    }
+
+    /// A watch on committed blocks.
+    pub fn heads(&self) -> watch::Receiver<Head> {
+        self.heads.clone()
     }
 
     /// Answers one of `dodona_proto::path`.

@@ -1,6 +1,7 @@
 //! A node: the chain, the engine that decides its blocks, the mempool in front, the doors for people and programs.
 //! This crate wires; what happens in a block is `dodona-chain`'s business, who decides it `dodona-consensus`'s.
 
+mod api;
 mod application;
 mod handle;
 pub mod home;
@@ -42,6 +43,10 @@ pub struct NodeConfig {
     pub mempool: Limits,
     /// A bound socket for the REST door, if it should have one.
     pub rest: Option<std::net::TcpListener>,
+    /// The same for gRPC.
+    pub grpc: Option<std::net::TcpListener>,
+    /// The same for the CometBFT-shaped RPC and its websocket.
+    pub rpc: Option<std::net::TcpListener>,
 }
 
 /// Why a node does not run, or no longer.
@@ -69,6 +74,8 @@ pub struct Node {
     handle: NodeHandle,
     engine: Engine,
     rest: Option<(SocketAddr, JoinHandle<()>)>,
+    grpc: Option<(SocketAddr, JoinHandle<()>)>,
+    rpc: Option<(SocketAddr, JoinHandle<()>)>,
 }
 
 impl Node {
@@ -102,7 +109,9 @@ impl Node {
             None => None,
             Some(listener) => Some(rest::serve(listener, handle.clone())?),
         };
-        Ok(Self { handle, engine, rest })
+        let grpc = config.grpc.map(|listener| api::grpc::serve(listener, handle.clone())).transpose()?;
+        let rpc = config.rpc.map(|listener| api::rpc::serve(listener, handle.clone())).transpose()?;
+        Ok(Self { handle, engine, rest, grpc, rpc })
     }
 
     /// Everything one can ask and tell the node.
@@ -115,6 +124,16 @@ impl Node {
         self.rest.as_ref().map(|(address, _)| *address)
     }
 
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Where the RPC is served.
+    pub fn rpc_address(&self) -> Option<SocketAddr> {
+        self.rpc.as_ref().map(|(address, _)| *address)
+    }
+
     /// Resolves when the node stops by itself, with the reason.
     pub async fn failed(&mut self) -> NodeError {
         self.engine.wait().await.into()
@@ -122,7 +141,7 @@ impl Node {
 
     /// Stops in order: doors, engine, store.
     pub async fn stop(self) -> Result<(), NodeError> {
-        if let Some((_, task)) = self.rest {
+        for (_, task) in [self.rest, self.grpc, self.rpc].into_iter().flatten() {
             task.abort();
             // Aborting is how it ends; there is no other news from it.
             let _ = task.await;

@@ -44,6 +44,8 @@ async fn start(dir: &std::path::Path, gate: Gate) -> Node {
         pace: Pace::OnDemand(gate),
         mempool: Limits::default(),
         rest: Some(rest),
+        grpc: None,
+        rpc: None,
     })
     .await
     .unwrap()
@@ -195,6 +197,8 @@ async fn a_second_node_on_the_same_home_is_refused() {
         pace: Pace::OnDemand(Gate::new()),
         mempool: Limits::default(),
         rest: None,
+        grpc: None,
+        rpc: None,
     })
     .await;
     let error = second.err().unwrap().to_string();

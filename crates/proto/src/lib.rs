@@ -3,10 +3,12 @@
 
 mod address;
 mod json;
+mod schema;
 pub mod sign;
 pub mod tx;
 
 pub use address::{Address, AddressError, PREFIX};
+pub use schema::{DESCRIPTORS, methods};
 
 /// The token's base unit: 10⁻¹⁸ ALLO.
 pub const DENOM: &str = "uallo";
@@ -17,7 +19,7 @@ pub const ALLO: u128 = 1_000_000_000_000_000_000;
 mod wire {
     include!(concat!(env!("OUT_DIR"), "/wire.rs"));
 }
-pub use wire::{cosmos, dodona};
+pub use wire::{cosmos, dodona, tendermint};
 
 /// Our own topic messages and queries.
 pub mod topics {
@@ -27,6 +29,22 @@ pub mod topics {
 /// Queries about the chain itself.
 pub mod chain {
     pub use crate::wire::dodona::chain::v1::*;
+}
+
+/// Forecasting networks as published clients speak of them. Version 10 is the current one, version 9 one
+/// release older; of version 3 there is what both still use.
+pub mod emissions {
+    pub use crate::wire::emissions::{v3, v9, v10};
+}
+
+/// Emission of new tokens as published clients ask about it.
+pub mod mint {
+    pub use crate::wire::mint::v5;
+}
+
+/// Price of gas as published clients ask about it.
+pub mod feemarket {
+    pub use crate::wire::feemarket::feemarket::v1;
 }
 
 /// Type URLs of the messages the chain understands, as they stand in an `Any`.
@@ -77,6 +95,36 @@ pub mod url {
     pub const UPDATE_PARAMS: &str = "/dodona.topics.v1.MsgUpdateParams";
     /// Compute the emission anew.
     pub const RECALCULATE_EMISSION: &str = "/dodona.topics.v1.MsgRecalculateEmission";
+    /// `InsertWorkerPayload` of published clients.
+    pub const V10_WORKER: &str = "/emissions.v10.InsertWorkerPayloadRequest";
+    /// `InsertReputerPayload` of published clients.
+    pub const V10_REPUTER: &str = "/emissions.v10.InsertReputerPayloadRequest";
+    /// `CreateNewTopic` of published clients.
+    pub const V10_CREATE_TOPIC: &str = "/emissions.v10.CreateNewTopicRequest";
+    /// `Register` of published clients.
+    pub const V10_REGISTER: &str = "/emissions.v10.RegisterRequest";
+    /// `RemoveRegistration` of published clients.
+    pub const V10_UNREGISTER: &str = "/emissions.v10.RemoveRegistrationRequest";
+    /// `AddStake` of published clients.
+    pub const V10_ADD_STAKE: &str = "/emissions.v10.AddStakeRequest";
+    /// `RemoveStake` of published clients.
+    pub const V10_REMOVE_STAKE: &str = "/emissions.v10.RemoveStakeRequest";
+    /// `CancelRemoveStake` of published clients.
+    pub const V10_CANCEL_REMOVE_STAKE: &str = "/emissions.v10.CancelRemoveStakeRequest";
+    /// `DelegateStake` of published clients.
+    pub const V10_DELEGATE: &str = "/emissions.v10.DelegateStakeRequest";
+    /// `RemoveDelegateStake` of published clients.
+    pub const V10_REMOVE_DELEGATE: &str = "/emissions.v10.RemoveDelegateStakeRequest";
+    /// `CancelRemoveDelegateStake` of published clients.
+    pub const V10_CANCEL_REMOVE_DELEGATE: &str = "/emissions.v10.CancelRemoveDelegateStakeRequest";
+    /// `RewardDelegateStake` of published clients.
+    pub const V10_CLAIM: &str = "/emissions.v10.RewardDelegateStakeRequest";
+    /// `FundTopic` of published clients.
+    pub const V10_FUND: &str = "/emissions.v10.FundTopicRequest";
+    /// `BulkAddToTopicWorkerWhitelist` of published clients.
+    pub const V10_BULK_ADD_WORKERS: &str = "/emissions.v10.BulkAddToTopicWorkerWhitelistRequest";
+    /// `BulkAddToTopicReputerWhitelist` of published clients.
+    pub const V10_BULK_ADD_REPUTERS: &str = "/emissions.v10.BulkAddToTopicReputerWhitelistRequest";
 }
 
 /// Names under which [`crate::topics`] and [`crate::chain`] queries are asked.

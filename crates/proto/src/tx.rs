@@ -117,6 +117,7 @@ impl Sender<'_> {
                 gas_limit: self.gas_limit,
                 ..Fee::default()
             }),
+            ..AuthInfo::default()
         }
     }
 }

@@ -78,6 +78,8 @@ pub fn key(seed: u64, name: &str) -> AccountKey {
 /// Parameters of a world that is to be looked at: tokens from the first block on, and forecasts about everybody.
 fn params() -> Params {
     Params {
+        // What the published clients' local settings pay.
+        min_gas_price: 1,
         fixed_emission: 5 * ALLO,
         max_elements_per_forecast: 10_000,
         create_topic_fee: 10 * ALLO,

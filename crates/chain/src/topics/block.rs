@@ -36,6 +36,10 @@ pub(crate) fn end(ctx: &mut Ctx) -> Result<(), Failure> {
         match what {
             phase::SCORE => score::score(ctx, &mut topic, nonce)?,
             phase::COMBINE => combine(ctx, &mut topic, nonce)?,
+            phase::TRUTH => {
+                call_reputers(ctx, id, nonce)?;
+                continue;
+            }
             _ => open(ctx, &mut topic)?,
         }
         TOPICS.put(ctx.state, &id, &topic);
@@ -60,6 +64,7 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     };
     DUE.put(ctx.state, &(epoch.worker_last, phase::COMBINE, id, nonce), &());
     DUE.put(ctx.state, &(epoch.truth_last, phase::SCORE, id, nonce), &());
+    DUE.put(ctx.state, &(epoch.truth_first - 1, phase::TRUTH, id, nonce), &());
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     NONCES.put(ctx.state, &(id, topic.opened), &nonce);
     topic.last_opened = nonce;
@@ -74,6 +79,20 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     );
     forget_old(ctx, topic)?;
     schedule::next(ctx, topic)
+}
+
+/// From the next block on an epoch accepts reports: whoever waits for that is told.
+fn call_reputers(ctx: &mut Ctx, id: u64, nonce: u64) -> Result<(), Failure> {
+    let Some(epoch) = EPOCHS.get(ctx.state, &(id, nonce))? else { return Ok(()) };
+    if epoch.state == EpochState::Combined {
+        ctx.emit(
+            Event::new("truth_opened")
+                .with("topic_id", id)
+                .with("nonce", nonce)
+                .with("truth_last", epoch.truth_last),
+        );
+    }
+    Ok(())
 }
 
 /// Deletes epochs that fall out of the retention and have ended. One comes at a time and up to two go, so the

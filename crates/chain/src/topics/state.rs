@@ -86,6 +86,8 @@ pub mod phase {
     pub const COMBINE: u8 = 1;
     /// New questions are asked.
     pub const OPEN: u8 = 2;
+    /// Reporters of truths are called.
+    pub const TRUTH: u8 = 3;
 }
 
 /// Roles an account registers for.
@@ -317,6 +319,8 @@ pub struct Texts {
     pub resolution: String,
     /// Anything.
     pub metadata: String,
+    /// How reputers who bring losses compute them.
+    pub loss_method: String,
 }
 
 /// What reputers bring.

@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod bank;
 mod determinism;
+mod emissions;
 mod epochs;
 mod garbage;
 mod genesis;

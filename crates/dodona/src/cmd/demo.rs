@@ -134,6 +134,8 @@ impl<'a> Demo<'a> {
         same_demo(dir, &identity(args, &series))?;
 
         let rest = dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), args.rest_port))?;
+        let local = |port: u16| dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+        let (grpc, rpc) = (local(args.grpc_port)?, local(args.rpc_port)?);
         let gate = Gate::new();
         let mut node = Node::start(NodeConfig {
             home,
@@ -141,6 +143,8 @@ impl<'a> Demo<'a> {
             pace: dodona_node::Pace::OnDemand(gate.clone()),
             mempool: Limits::default(),
             rest: Some(rest),
+            grpc: Some(grpc),
+            rpc: Some(rpc),
         })
         .await?;
         let handle = node.handle().clone();
@@ -193,6 +197,12 @@ impl<'a> Demo<'a> {
         let busy = wanted != 0 && node.rest_address().is_some_and(|a| a.port() != wanted);
         let note = if busy { format!(" (port {wanted} is taken)") } else { String::new() };
         tell(&format!("REST {rest}/topics/1/inference{note}"));
+        let shown = |address: Option<SocketAddr>| address.map_or(String::new(), |a| a.to_string());
+        tell(&format!(
+            "gRPC {}, RPC and websocket {}",
+            shown(node.grpc_address()),
+            shown(node.rpc_address())
+        ));
         if height > 0 {
             tell(&format!("continuing at block {height}"));
         }

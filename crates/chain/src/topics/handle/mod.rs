@@ -11,12 +11,12 @@ mod topic;
 use dodona_mechanism::{MathError, Real};
 use dodona_proto::Address;
 
-pub(crate) use payload::submit_payload;
+pub(crate) use payload::{submit as submit_for, submit_payload};
 pub(crate) use register::{register, transfer_ownership, unregister};
 pub(crate) use relay::relay;
 pub use relay::relay_bytes;
 pub(super) use report::least_stake;
-pub(crate) use report::{report_losses, report_truth};
+pub(crate) use report::{losses as losses_for, report_losses, report_truth};
 pub use spec::{Checked, check_spec};
 pub(crate) use topic::{create_topic, fund_topic, update_topic};
 

@@ -29,7 +29,7 @@ pub(crate) fn submit_payload(ctx: &mut Ctx, from: Address, m: &MsgSubmitPayload)
 }
 
 /// The same, where somebody else pays.
-pub(super) fn submit(
+pub(crate) fn submit(
     ctx: &mut Ctx,
     payer: Address,
     from: Address,

@@ -69,7 +69,7 @@ pub(super) fn truth(ctx: &mut Ctx, payer: Address, from: Address, m: &MsgReportT
 }
 
 /// [`report_losses`], where somebody else pays.
-pub(super) fn losses(
+pub(crate) fn losses(
     ctx: &mut Ctx,
     payer: Address,
     from: Address,

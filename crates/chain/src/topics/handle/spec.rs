@@ -192,6 +192,7 @@ pub fn check_spec(spec: Option<&wire::TopicSpec>, params: &Params) -> Result<Che
         truth_source: words("truth_source", &spec.truth_source, 0, 255)?,
         resolution: words("resolution", &spec.resolution, 0, 1_000)?,
         metadata: words("metadata", &spec.metadata, 0, most)?,
+        loss_method: words("loss_method", &spec.loss_method, 0, most)?,
     };
     Ok(Checked { spec: checked, texts, labels: list })
 }

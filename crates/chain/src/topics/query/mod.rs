@@ -227,6 +227,7 @@ fn spec_view(spec: &Spec, texts: Texts, labels: Vec<String>) -> wire::TopicSpec 
         horizon: texts.horizon,
         resolution: texts.resolution,
         metadata: texts.metadata,
+        loss_method: texts.loss_method,
         rule: rule.into(),
         loss: loss.into(),
         loss_parameter,

@@ -107,6 +107,8 @@ enum RuleName {
 #[serde(default, deny_unknown_fields)]
 struct Loss {
     name: LossName,
+    /// How reputers who bring losses compute them, in words.
+    method: String,
     parameter: Option<Number>,
     center: Option<Number>,
     scale: Option<Number>,
@@ -265,6 +267,7 @@ impl TopicFile {
             truth_source: self.truth_source.clone(),
             resolution: self.resolution.clone(),
             metadata: self.metadata.clone(),
+            loss_method: self.loss.method.clone(),
             rule: rule.into(),
             loss: loss.into(),
             loss_parameter: text(&self.loss.parameter),
