@@ -3,7 +3,7 @@
 
 use std::{env, error::Error, fs, path::Path, path::PathBuf};
 
-use prost::Message;
+use protox::Compiler;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
@@ -11,13 +11,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();
+    // What reflection answers and the method table is read from: the schemas without their comments. The compiler
+    // encodes them itself, because the options that hold REST paths are unknown to the types of `descriptors`.
+    let bare = Compiler::new([&root])?.include_imports(true).open_files(&files)?.encode_file_descriptor_set();
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), bare)?;
     let descriptors = protox::compile(&files, [&root])?;
-    // What reflection answers and the method table is read from: the schemas without their comments.
-    let mut bare = descriptors.clone();
-    for file in &mut bare.file {
-        file.source_code_info = None;
-    }
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), bare.encode_to_vec())?;
     let mut config = prost_build::Config::new();
     config.type_attribute(".dodona", "#[derive(serde::Serialize, serde::Deserialize)]");
     config.message_attribute(".dodona", "#[serde(default)]");
@@ -27,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in BYTES_LISTS {
         config.field_attribute(path, "#[serde(with = \"crate::json::hex_list\")]");
     }
+    config.enable_type_names();
     config.include_file("wire.rs");
     config.compile_fds(descriptors)?;
     Ok(())

@@ -1,6 +1,6 @@
 //! What blocks cost: a small epoch in every block (criterion), the closing blocks of the largest epochs with the time
 //! of their phases, and blocks of a chain of many topics. Signing is the senders' work and not part of any figure.
-//! The large ones run alone with `-- large` and `-- many`.
+//! The large ones run alone with `-- large` and `-- many`; `-- gas` shows what each kind of message costs per gas.
 #![allow(clippy::unwrap_used)] // a bench that cannot go on should stop
 #![allow(clippy::disallowed_types)] // it measures time
 
@@ -20,7 +20,8 @@ use dodona_proto::{
     sign::AccountKey,
     topics::{
         Forecast, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth, MsgSubmitPayload,
-        QueryTopicRequest, QueryTopicResponse, Role, Rule, TopicSpec,
+        QueryTopicRequest, QueryTopicResponse, QueryWindowsRequest, QueryWindowsResponse, Role, Rule,
+        TopicSpec,
     },
     tx::{Sender, Signing, pack},
     url,
@@ -133,7 +134,8 @@ impl Network {
     fn sign(&mut self, i: usize, messages: Vec<Any>) -> Vec<u8> {
         let (key, sequence) = (&self.keys[i], self.sequences[i]);
         self.sequences[i] += 1;
-        let gas_limit = 200_000 * messages.len() as u64;
+        // Ten thousand of these fit into a block.
+        let gas_limit = 90_000 * messages.len() as u64;
         let fee = u128::from(gas_limit) * 10;
         if self.signatures == Signatures::Check {
             let account_number = i as u64;
@@ -406,6 +408,80 @@ fn many(topics: u64) {
     );
 }
 
+/// A block of so many messages of one kind: its gas, and nanoseconds per unit of it.
+fn kind(network: &mut Network, name: &str, messages: Vec<(usize, Any)>) {
+    let count = messages.len();
+    let txs = network.sign_all(messages);
+    network.height += 1;
+    let input = BlockInput { height: network.height, time_ms: 1 + network.height, txs: &txs };
+    let start = Instant::now();
+    let executed: Executed = network.app.execute(&input).unwrap().unwrap();
+    let took = start.elapsed();
+    let refused = executed.receipts.iter().find(|r| r.code != 0);
+    assert!(refused.is_none(), "{name}: {refused:?}");
+    let gas: u64 = executed.receipts.iter().map(|r| r.gas_used).sum();
+    network.app.commit(executed, Vec::new()).unwrap();
+    let bytes: usize = txs.iter().map(Vec::len).sum();
+    println!(
+        "  {name:40} {count:6} x {:6} gas, {:4} bytes: {:7.1} ms, {:5.1} us each, {:.2} ns per gas",
+        gas / count as u64,
+        bytes / count,
+        millis(took),
+        took.as_secs_f64() * 1e6 / count as f64,
+        took.as_secs_f64() * 1e9 / gas as f64,
+    );
+}
+
+/// What each kind of message costs: blocks of thousands of one kind, root included.
+fn gas(signatures: Signatures) {
+    println!("\nCost of messages, signatures: {signatures:?}");
+    let count = 4_000;
+    let mut network = Network::new(count + 100, signatures);
+    let all = 0..count;
+    let send = |network: &Network, i: usize| {
+        let (from, to) = (network.keys[i].address(), network.keys[(i + 1) % count].address());
+        (i, dodona_proto::tx::send(from, to, 1))
+    };
+    let sends = all.clone().map(|i| send(&network, i)).collect();
+    kind(&mut network, "transfer", sends);
+    let description = TopicSpec {
+        max_inferers: count as u32,
+        max_forecasters: 50,
+        max_reputers: 100,
+        ..spec(Rule::Power, [50, 3, 3, 3])
+    };
+    let topics = (0..count / 4).map(|_| (0, network.create(description.clone()))).collect();
+    kind(&mut network, "new topic", topics);
+    let registrations = all.clone().map(|i| (i, network.register(i, 1, Role::Worker))).collect();
+    kind(&mut network, "registration", registrations);
+    let reputers = count..count + 100;
+    let registrations = reputers.clone().map(|i| (i, network.register(i, 1, Role::Reputer))).collect();
+    kind(&mut network, "registration of a reputer", registrations);
+    let stakes = reputers.clone().map(|i| (i, network.stake(i, 1, 10 * ALLO))).collect();
+    kind(&mut network, "stake", stakes);
+    let funds = (0..count).map(|_| (0, network.fund(1, ALLO / 100))).collect();
+    kind(&mut network, "funding, which wakes the topic", funds);
+    let nonce = loop {
+        network.run(&[]);
+        let request = QueryWindowsRequest { topic_id: 1 }.encode_to_vec();
+        let answer = network.app.query(path::WINDOWS, &request).unwrap();
+        let windows = QueryWindowsResponse::decode(answer.as_slice()).unwrap().windows;
+        if let Some(window) = windows.iter().find(|w| w.worker_first == network.height + 1) {
+            break window.nonce;
+        }
+    };
+    let plain = (50..count).map(|i| (i, network.answer(i, 1, nonce, &[]))).collect();
+    kind(&mut network, "inference", plain);
+    let about: Vec<usize> = (60..72).collect();
+    let full = (0..50).map(|i| (i, network.answer(i, 1, nonce, &about))).collect();
+    kind(&mut network, "inference and forecast of 12", full);
+    // Into the truth window, but not into its last block, in which the epoch is scored.
+    network.run(&[]);
+    network.run(&[]);
+    let truths = reputers.map(|i| (i, network.truth(i, 1, nonce))).collect();
+    kind(&mut network, "truth", truths);
+}
+
 fn main() {
     let only = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
@@ -419,7 +495,11 @@ fn main() {
             many(topics);
         }
     }
-    if only.as_deref().is_none_or(|only| only != "large" && only != "many") {
+    if wanted("gas") {
+        gas(Signatures::Trust);
+        gas(Signatures::Check);
+    }
+    if only.as_deref().is_none_or(|only| !["large", "many", "gas"].contains(&only)) {
         let mut criterion = Criterion::default().configure_from_args();
         epoch(&mut criterion);
         criterion.final_summary();

@@ -42,6 +42,11 @@ pub fn all() -> [Address; 5] {
     *ALL
 }
 
+/// All of them with their names.
+pub fn named() -> impl Iterator<Item = (&'static str, Address)> {
+    NAMES.into_iter().zip(*ALL)
+}
+
 /// Whether an account belongs to the chain.
 pub fn is_own(address: Address) -> bool {
     ALL.contains(&address)

@@ -25,6 +25,11 @@ pub fn account(read: &impl Read, address: Address) -> Result<Option<Account>, St
     ACCOUNTS.get(read, &address.0)
 }
 
+/// At most `limit` accounts in the order of their addresses, from `start` on.
+pub fn from(read: &impl Read, start: Address, limit: usize) -> Result<Vec<([u8; 20], Account)>, StoreError> {
+    ACCOUNTS.scan_from(read, &start.0, limit)
+}
+
 /// How many accounts there are.
 pub fn count(read: &impl Read) -> Result<u64, StoreError> {
     Ok(NEXT_NUMBER.get(read)?.unwrap_or(0))

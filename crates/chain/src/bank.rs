@@ -72,6 +72,11 @@ pub fn balances(read: &impl Read) -> Result<Vec<([u8; 20], u128)>, StoreError> {
     BALANCES.scan(read, usize::MAX)
 }
 
+/// At most `limit` balances in the order of their addresses, from `start` on.
+pub fn from(read: &impl Read, start: Address, limit: usize) -> Result<Vec<([u8; 20], u128)>, StoreError> {
+    BALANCES.scan_from(read, &start.0, limit)
+}
+
 /// Moves tokens. The receiver's account is created if need be. Moving nothing is no error.
 pub fn transfer(state: &mut State, from: Address, to: Address, amount: u128) -> Result<(), Failure> {
     let has = balance(state, from)?;

@@ -4,7 +4,7 @@ use crate::{
     ctx::{Ctx, Trail},
     error::Failure,
     event::Event,
-    mint,
+    feemarket, mint,
     params::Params,
     state::State,
     topics,
@@ -34,6 +34,7 @@ pub(crate) fn begin(state: &mut State, params: &Params, height: u64) -> Result<(
 }
 
 /// All transactions in order. A proposer leaves out what cannot be in a block (`skip`), a validator refuses it.
+/// What no longer fits by its gas limit is left out too; whatever its sender sent after it then fails by its sequence.
 pub(crate) fn transactions<'a>(
     state: &mut State,
     place: &Place,
@@ -41,11 +42,18 @@ pub(crate) fn transactions<'a>(
     skip: bool,
 ) -> Result<Result<Vec<(usize, Receipt)>, InvalidTx>, Failure> {
     let mut receipts = Vec::new();
+    let max = place.params.feemarket_max_block_utilization;
+    let mut room = max;
     for (index, parsed) in parsed.enumerate() {
         let cause = match parsed {
             Err(cause) => cause,
+            Ok(parsed) if parsed.gas_limit > room => {
+                let (gas, used) = (parsed.gas_limit, max - room);
+                format!("its gas limit {gas} and the {used} before it exceed the block's {max}")
+            }
             Ok(parsed) => match tx::execute(&parsed, state, place)? {
                 Verdict::Executed(receipt) => {
+                    room -= parsed.gas_limit;
                     receipts.push((index, receipt));
                     continue;
                 }
@@ -70,10 +78,21 @@ pub(crate) struct End {
 }
 
 /// End of block: windows close and open, then everybody is paid.
-pub(crate) fn end(state: &mut State, params: &Params, chain_id: &str, height: u64) -> Result<End, Failure> {
+pub(crate) fn end(
+    state: &mut State,
+    params: &Params,
+    chain_id: &str,
+    height: u64,
+    gas: u64,
+) -> Result<End, Failure> {
     let mut ctx = Ctx::new(state, params, chain_id, height, UNLIMITED);
+    if let Some(event) = mint::told(ctx.state, params, height)? {
+        ctx.emit(event);
+    }
     // Topics first: truths are scored before new answers are combined, so that those use the newest scores.
     topics::block::end(&mut ctx)?;
+    // The price of the next block follows from the gas of this one, whatever else happened.
+    feemarket::end(ctx.state, params, gas)?;
     // Validators last: by now the block's fees are complete.
     let validators = mint::end(ctx.state)?;
     let (events, _, trails) = ctx.finish();

@@ -18,6 +18,8 @@ pub struct Ctx<'a> {
     pub height: u64,
     /// Work done so far.
     pub gas: Meter,
+    /// Place of the message being handled within its transaction.
+    pub message: u32,
     events: Vec<Event>,
     note: String,
     trails: Vec<Trail>,
@@ -58,12 +60,12 @@ impl<'a> Ctx<'a> {
         gas_limit: u64,
     ) -> Self {
         let (events, note, trails) = (Vec::new(), String::new(), Vec::new());
-        Self { state, params, chain_id, height, gas: Meter::new(gas_limit), events, note, trails }
+        Self { state, params, chain_id, height, gas: Meter::new(gas_limit), message: 0, events, note, trails }
     }
 
     /// Tells subscribers.
     pub fn emit(&mut self, event: Event) {
-        self.events.push(event);
+        self.events.push(Event { message: self.message, ..event });
     }
 
     /// Tells the sender something about a transaction that did what it asked for.

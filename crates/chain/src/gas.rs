@@ -6,7 +6,7 @@ use crate::error::Coded;
 /// Every transaction, before anything else.
 pub const BASE: u64 = 20_000;
 /// Per byte of the transaction.
-pub const BYTE: u64 = 10;
+pub const BYTE: u64 = 5;
 /// Token transfer.
 pub const SEND: u64 = 15_000;
 /// Topic creation.
@@ -20,7 +20,7 @@ pub const SIGNATURE: u64 = 30_000;
 /// Each account of a list, each label of a topic.
 pub const LIST_ENTRY: u64 = 2_000;
 /// Each reported loss.
-pub const LOSS_ENTRY: u64 = 300;
+pub const LOSS_ENTRY: u64 = 200;
 /// Each predicted loss in a forecast, each labelled value.
 pub const FORECAST_ELEMENT: u64 = 1_000;
 

@@ -9,9 +9,11 @@ mod ctx;
 pub mod emissions;
 mod error;
 mod event;
+pub mod feemarket;
 mod gas;
 mod genesis;
 mod invariants;
+pub mod ledger;
 mod mint;
 mod params;
 mod query;
@@ -25,13 +27,14 @@ mod verified;
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use dodona_store::{Hash, Item, Overlay, Prepared, RecordChange, Store, StoreError};
+use dodona_mechanism::supply::Fixed;
+use dodona_store::{Hash, Item, Overlay, Prepared, RecordChange, Snapshot, Store, StoreError};
 use sha2::{Digest, Sha256};
 
 pub use block::InvalidTx;
 pub use ctx::{Step, Trail};
 pub use error::{Coded, Failure, Refusal};
-pub use event::Event;
+pub use event::{Event, Published};
 pub use gas::{
     BASE, BYTE, CREATE_TOPIC, FORECAST_ELEMENT, LIST_ENTRY, LOSS_ENTRY, SEND, SIGNATURE, SUBMIT, TOPIC_WRITE,
 };
@@ -65,7 +68,7 @@ const TIP: Item<Tip> = Item::new(*b"00");
 /// Which form of the state a store holds. Written once, at genesis.
 const FORM: Item<u32> = Item::new(*b"0f");
 /// The form this program reads and writes; another number means other tables.
-const THIS_FORM: u32 = 3;
+const THIS_FORM: u32 = 4;
 
 /// Whether signatures are checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -166,7 +169,15 @@ pub struct Executed {
 pub struct Checker {
     state: State,
     params: Params,
+    price: Fixed,
     height: u64,
+}
+
+impl Checker {
+    /// Sum of gas limits that fits into the next block.
+    pub fn block_gas(&self) -> u64 {
+        self.params.feemarket_max_block_utilization
+    }
 }
 
 impl App {
@@ -228,7 +239,8 @@ impl App {
         let state = Overlay::new(self.store.snapshot()?);
         let tip = TIP.get(&state)?.ok_or(AppError::NoTip)?;
         let params = params::get(&state)?;
-        Ok(Checker { state, params, height: tip.height + 1 })
+        let price = feemarket::get(&state, &params)?.price;
+        Ok(Checker { state, params, price, height: tip.height + 1 })
     }
 
     /// Takes a transaction apart, as far as that goes without any state.
@@ -249,6 +261,7 @@ impl App {
         let place = Place {
             chain_id: &self.chain_id,
             params: &checker.params,
+            price: checker.price,
             verified: &self.verified,
             height: checker.height,
         };
@@ -276,8 +289,13 @@ impl App {
         let tip = TIP.get(&state)?.map_or(0, |tip| tip.height);
         let params = params::get(&state)?;
         let parsed = tx::parse_unsigned(bytes, &params)?;
-        let place =
-            Place { chain_id: &self.chain_id, params: &params, verified: &self.verified, height: tip + 1 };
+        let place = Place {
+            chain_id: &self.chain_id,
+            params: &params,
+            price: Fixed::ZERO,
+            verified: &self.verified,
+            height: tip + 1,
+        };
         tx::simulate(&parsed, &mut state, &place)
     }
 
@@ -304,10 +322,12 @@ impl App {
             return Ok(Err(InvalidTx { index: 0, cause }));
         }
         let params = params::get(&state)?;
+        let price = feemarket::get(&state, &params)?.price;
         block::begin(&mut state, &params, input.height)?;
         let place = Place {
             chain_id: &self.chain_id,
             params: &params,
+            price,
             verified: &self.verified,
             height: input.height,
         };
@@ -317,8 +337,9 @@ impl App {
             Err(invalid) => return Ok(Err(invalid)),
         };
         let (included, receipts): (Vec<usize>, Vec<Receipt>) = numbered.into_iter().unzip();
+        let gas = receipts.iter().map(|r| r.gas_wanted).fold(0, u64::saturating_add);
         let End { events, trails, validators } =
-            block::end(&mut state, &params, &self.chain_id, input.height)?;
+            block::end(&mut state, &params, &self.chain_id, input.height, gas)?;
         let txs = tip.txs + receipts.len() as u64;
         let chain_id = tip.chain_id;
         TIP.put(&mut state, &Tip { chain_id, height: input.height, time_ms: input.time_ms, txs });
@@ -343,7 +364,33 @@ impl App {
 
     /// Answers a query of `dodona_proto::path` from the last committed state.
     pub fn query(&self, path: &str, request: &[u8]) -> Result<Vec<u8>, QueryError> {
-        query::answer(self, path, request)
+        query::answer(&self.store.snapshot()?, path, request)
+    }
+
+    /// [`App::query`] of the state after block `at`, one of those that are kept; 0 is the newest.
+    pub fn query_at(&self, path: &str, request: &[u8], at: u64) -> Result<Vec<u8>, QueryError> {
+        query::answer(&self.state_at(at)?, path, request)
+    }
+
+    /// The state after block `at`; 0 is the newest. [`QueryError::Bad`] if it is not kept, naming the oldest that is.
+    pub fn state_at(&self, at: u64) -> Result<Snapshot, QueryError> {
+        if at == 0 {
+            return Ok(self.store.snapshot()?);
+        }
+        self.store.snapshot_at(at).map_err(|error| match error {
+            StoreError::UnknownVersion { latest, .. } if latest.is_none_or(|latest| at > latest) => {
+                let latest = latest.unwrap_or(0);
+                QueryError::Bad(format!("height {at} is in the future: the newest block is {latest}"))
+            }
+            StoreError::UnknownVersion { oldest, .. } => {
+                // 0 stands for the newest, so that the genesis state cannot be asked for.
+                let oldest = oldest.unwrap_or(0).max(1);
+                QueryError::Bad(format!(
+                    "the state after block {at} is not kept: the oldest kept is {oldest}"
+                ))
+            }
+            error => error.into(),
+        })
     }
 
     /// Checks every promise the state makes. Slow: for tests and diagnosis.

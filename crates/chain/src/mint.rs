@@ -7,12 +7,14 @@ use dodona_mechanism::{
     MathError, amount,
     supply::{self, Emission, EmissionInput, Fixed, IssuanceConfig, Vesting},
 };
+use dodona_proto::emissions::v10;
 use dodona_store::{Item, Read, StoreError};
 
 use crate::{
     accounts::{ecosystem, fee_collector},
     bank,
     error::Failure,
+    event::Event,
     params::Params,
     state::State,
     topics::{
@@ -182,6 +184,12 @@ pub(crate) fn recalculate(
     Ok(Ok(block))
 }
 
+/// What vesting still locks in a month of the schedule, part by part.
+pub fn locked(params: &Params, month: u32) -> Result<supply::Locked, MathError> {
+    let c = config(params);
+    supply::Locked::at(c.vesting, &c.shares, c.max_supply, month, c.foundation_locked)
+}
+
 fn config(params: &Params) -> IssuanceConfig {
     IssuanceConfig {
         max_supply: params.max_supply,
@@ -206,4 +214,18 @@ pub(crate) fn end(state: &mut State) -> Result<Vec<Validator>, Failure> {
         }
     }
     Ok(set)
+}
+
+/// What the first block of a month tells: which part of the last month's pay went to staked reputers.
+pub(crate) fn told(read: &impl Read, params: &Params, height: u64) -> Result<Option<Event>, StoreError> {
+    let mint = get(read)?;
+    let since = height.saturating_sub(mint.start);
+    if !params.emission_enabled || since == 0 || !since.is_multiple_of(params.blocks_per_month) {
+        return Ok(None);
+    }
+    let (block_height, percentage) = (height.try_into().unwrap_or(i64::MAX), mint.reputers_share.to_string());
+    let event = Event::new("reputers_share").with("share", &percentage);
+    Ok(Some(
+        event.telling(v10::EventPreviousPercentageRewardToStakedReputersSet { block_height, percentage }),
+    ))
 }

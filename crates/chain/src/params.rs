@@ -7,7 +7,7 @@ use dodona_proto::ALLO;
 use dodona_store::{Item, Read, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::state::State;
+use crate::{feemarket, state::State};
 
 const PARAMS: Item<Params> = Item::new(*b"pp");
 
@@ -19,12 +19,38 @@ pub const WEEKS_PER_MONTH: f64 = 4.345;
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
-    /// uallo per unit of gas. Cheap, but above zero, so that spam has a price.
-    pub min_gas_price: u64,
     /// Largest transaction, bytes.
     pub max_tx_bytes: u32,
     /// Most messages in a transaction.
     pub max_messages: u32,
+
+    /// Whether the price of gas follows demand; otherwise it stays at its floor.
+    pub feemarket_enabled: bool,
+    /// uallo per unit of gas, the floor of the price. Cheap, but above zero, so that spam has a price.
+    #[serde(with = "fixed")]
+    pub feemarket_min_base_gas_price: Fixed,
+    /// Sum of the gas limits of a block's transactions. About a second of one core's work (docs/protocol/gas.md).
+    pub feemarket_max_block_utilization: u64,
+    /// Blocks over which the learning rate looks at demand.
+    pub feemarket_window: u64,
+    /// Added to the learning rate while blocks are nearly full or nearly empty.
+    #[serde(with = "fixed")]
+    pub feemarket_alpha: Fixed,
+    /// Multiplies the learning rate while they are not.
+    #[serde(with = "fixed")]
+    pub feemarket_beta: Fixed,
+    /// How near: blocks of up to this part of the limit are nearly empty, of 1 minus this part nearly full.
+    #[serde(with = "fixed")]
+    pub feemarket_gamma: Fixed,
+    /// uallo added to the price per unit of gas that the window asked for beyond half of the limit.
+    #[serde(with = "fixed")]
+    pub feemarket_delta: Fixed,
+    /// Least learning rate.
+    #[serde(with = "fixed")]
+    pub feemarket_min_learning_rate: Fixed,
+    /// Most by which the price moves in a block, as a fraction.
+    #[serde(with = "fixed")]
+    pub feemarket_max_learning_rate: Fixed,
 
     /// Test networks: this many new tokens per block instead of the schedule; 0 follows the schedule.
     #[serde(with = "text")]
@@ -224,9 +250,18 @@ macro_rules! decimal {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            min_gas_price: 10,
             max_tx_bytes: 256 << 10,
             max_messages: 64,
+            feemarket_enabled: true,
+            feemarket_min_base_gas_price: decimal!("1"),
+            feemarket_max_block_utilization: 1_000_000_000,
+            feemarket_window: 8,
+            feemarket_alpha: decimal!("0.025"),
+            feemarket_beta: decimal!("0.95"),
+            feemarket_gamma: decimal!("0.25"),
+            feemarket_delta: decimal!("0"),
+            feemarket_min_learning_rate: decimal!("0.01"),
+            feemarket_max_learning_rate: decimal!("0.125"),
             fixed_emission: 0,
             emission_enabled: true,
             max_supply: 1_000_000_000 * ALLO,
@@ -320,16 +355,43 @@ impl Params {
             ("maximum_monthly_percentage_yield", self.maximum_monthly_percentage_yield),
             ("validators_vs_allora_percent_reward", self.validators_vs_allora_percent_reward),
             ("foundation_locked", self.foundation_locked),
+            ("feemarket_alpha", self.feemarket_alpha),
+            ("feemarket_beta", self.feemarket_beta),
+            ("feemarket_delta", self.feemarket_delta),
+            ("feemarket_max_learning_rate", self.feemarket_max_learning_rate),
         ];
         for (name, value) in fractions {
             if value > Fixed::ONE {
                 return Err(format!("{name} is {value}, at most 1"));
             }
         }
+        if self.feemarket_gamma.raw() > Fixed::ONE.raw() / 2 {
+            return Err(format!("feemarket_gamma is {}, at most 0.5", self.feemarket_gamma));
+        }
+        if self.feemarket_min_learning_rate > self.feemarket_max_learning_rate {
+            return Err("feemarket_min_learning_rate is above feemarket_max_learning_rate".into());
+        }
+        let floor = self.feemarket_min_base_gas_price;
+        if floor == Fixed::ZERO || floor > feemarket::MAX_PRICE {
+            return Err(format!(
+                "feemarket_min_base_gas_price is {floor}, allowed are 10^-18 to {}",
+                feemarket::MAX_PRICE
+            ));
+        }
+        let block = self.feemarket_max_block_utilization;
+        if !feemarket::BLOCK_GAS.contains(&block) {
+            let (low, high) = (feemarket::BLOCK_GAS.start(), feemarket::BLOCK_GAS.end());
+            return Err(format!("feemarket_max_block_utilization is {block}, allowed are {low} to {high}"));
+        }
+        if self.feemarket_window > feemarket::MAX_WINDOW {
+            let (window, most) = (self.feemarket_window, feemarket::MAX_WINDOW);
+            return Err(format!("feemarket_window is {window}, at most {most}"));
+        }
         self.shares().validate().map_err(|e| format!("shares of the supply: {e}"))?;
         let counts = [
             ("max_tx_bytes", self.max_tx_bytes.into()),
             ("max_messages", self.max_messages.into()),
+            ("feemarket_window", self.feemarket_window),
             ("max_members", self.max_members.into()),
             ("max_members_regret", self.max_members_regret.into()),
             ("max_reputers", self.max_reputers.into()),

@@ -3,8 +3,10 @@
 //! into a block) or charges it; from there a refusal undoes the messages but keeps fee and sequence.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use dodona_mechanism::supply::Fixed;
 use dodona_proto::{
     Address, DENOM,
+    amino::{self, AminoError},
     cosmos::{
         bank::v1beta1::MsgSend,
         crypto::secp256k1::PubKey,
@@ -33,7 +35,7 @@ use crate::{
     emissions,
     error::{Coded, Failure, Refusal},
     event::Event,
-    gas,
+    feemarket, gas,
     params::Params,
     state::State,
     text::{parse_amount, printable},
@@ -64,12 +66,16 @@ pub enum TxError {
     Memo,
     #[error("insufficient fees; got: {got}{DENOM} required: {required}{DENOM}: insufficient fee")]
     Fee { got: u128, required: u128 },
+    #[error("tx parse error: {0}")]
+    Amino(#[from] AminoError),
     #[error("{0} messages, allowed are 1 to {1}: invalid request")]
     Messages(usize, u32),
     #[error("tx has {0} bytes, at most {1} are allowed: tx too large")]
     TooLarge(usize, u32),
     #[error("account sequence mismatch, expected {expected}, got {got}: incorrect account sequence")]
     Sequence { expected: u64, got: u64 },
+    #[error("tx gas limit {0} exceeds block max gas {1}: invalid gas limit")]
+    GasLimit(u64, u64),
     #[error("block height {height} is after timeout height {timeout}: tx timeout height")]
     Timeout { height: u64, timeout: u64 },
 }
@@ -78,7 +84,7 @@ impl Coded for TxError {
     const CODESPACE: &'static str = "sdk";
     fn code(&self) -> u32 {
         match self {
-            Self::Decode(_) => 2,
+            Self::Decode(_) | Self::Amino(_) => 2,
             Self::Signature { .. } | Self::Unauthorized(_) => 4,
             Self::Unknown(_) => 6,
             Self::UnknownAccount(_) => 9,
@@ -88,6 +94,7 @@ impl Coded for TxError {
             Self::TooLarge(..) => 21,
             Self::Timeout { .. } => 30,
             Self::Sequence { .. } => 32,
+            Self::GasLimit(..) => 41,
         }
     }
 }
@@ -125,6 +132,8 @@ pub struct Parsed {
     /// Work allowed.
     pub gas_limit: u64,
     raw: TxRaw,
+    /// What was signed, if not the bytes themselves.
+    amino: Option<amino::Document>,
     key: Vec<u8>,
     timeout_height: u64,
     messages: Vec<Msg>,
@@ -146,9 +155,9 @@ macro_rules! messages {
                     M::decode(bytes).map_err(|_| TxError::Decode("message bytes do not fit their type"))
                 }
                 let bytes = any.value.as_slice();
-                Ok(match any.type_url.as_str() {
+                Ok(match emissions::current_url(&any.type_url).as_ref() {
                     $(url::$url => Self::$name(of(bytes)?),)+
-                    other => return Err(TxError::Unknown(printable(other))),
+                    _ => return Err(TxError::Unknown(printable(&any.type_url))),
                 })
             }
 
@@ -241,11 +250,20 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
     let ([info], [_]) = (auth.signer_infos.as_slice(), raw.signatures.as_slice()) else {
         return Err(TxError::Unauthorized("exactly one signer and one signature are supported"));
     };
-    match info.mode_info.as_ref().and_then(|m| m.sum.as_ref()) {
-        Some(Sum::Single(single)) if single.mode == i32::from(SignMode::Direct) => {}
-        _ if !signed => {}
-        _ => return Err(TxError::Unauthorized("only SIGN_MODE_DIRECT of a single key is supported")),
-    }
+    let mode = match info.mode_info.as_ref().and_then(|m| m.sum.as_ref()) {
+        Some(Sum::Single(single)) => single.mode,
+        _ => SignMode::Unspecified.into(),
+    };
+    let in_amino = match SignMode::try_from(mode) {
+        _ if !signed => false,
+        Ok(SignMode::Direct) => false,
+        Ok(SignMode::LegacyAminoJson) => true,
+        _ => {
+            return Err(TxError::Unauthorized(
+                "only SIGN_MODE_DIRECT and SIGN_MODE_LEGACY_AMINO_JSON of a single key are supported",
+            ));
+        }
+    };
     let any = info.public_key.as_ref().ok_or(TxError::Unauthorized("public key is missing"))?;
     if any.type_url != url::SECP256K1 {
         return Err(TxError::Unauthorized("only secp256k1 account keys are supported"));
@@ -261,6 +279,7 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
             "the sender of every message must be the signer of the transaction",
         ));
     }
+    let amino = if in_amino { Some(amino::Document::of(&raw)?) } else { None };
     let fee = auth.fee.ok_or(TxError::Decode("fee is missing"))?;
     if !fee.payer.is_empty() && fee.payer != signer_text || !fee.granter.is_empty() {
         return Err(TxError::Unauthorized("fees are paid by the signer: leave payer and granter empty"));
@@ -272,6 +291,11 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
         }
         _ => return Err(TxError::Decode("the fee is at most one coin of uallo")),
     };
+    // A gas limit that fits into no block would wait for ever. Whoever only asks for a price has none yet.
+    let block = params.feemarket_max_block_utilization;
+    if signed && fee.gas_limit > block {
+        return Err(TxError::GasLimit(fee.gas_limit, block));
+    }
     Ok(Parsed {
         hash: hash(bytes),
         signer,
@@ -279,6 +303,7 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
         fee: offered,
         gas_limit: fee.gas_limit,
         raw,
+        amino,
         key,
         timeout_height: body.timeout_height,
         messages,
@@ -288,7 +313,7 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
 
 impl Parsed {
     /// Everything a transaction must satisfy to belong into a block. On success fee and sequence are taken.
-    fn admit(&self, ctx: &mut Ctx, chain_id: &str, verified: &Verified) -> Result<(), Failure> {
+    fn admit(&self, ctx: &mut Ctx, place: &Place) -> Result<(), Failure> {
         let account = auth::account(ctx.state, self.signer)?.ok_or(TxError::UnknownAccount(self.signer))?;
         if self.timeout_height != 0 && ctx.height > self.timeout_height {
             return Err(TxError::Timeout { height: ctx.height, timeout: self.timeout_height }.into());
@@ -296,16 +321,20 @@ impl Parsed {
         if self.sequence != account.sequence {
             return Err(TxError::Sequence { expected: account.sequence, got: self.sequence }.into());
         }
-        let required = u128::from(self.gas_limit) * u128::from(ctx.params.min_gas_price);
+        let required = feemarket::required(self.gas_limit, place.price);
         if self.fee < required {
             return Err(TxError::Fee { got: self.fee, required }.into());
         }
         ctx.gas.charge(gas::BASE + gas::BYTE * self.bytes as u64, "transaction size")?;
         bank::transfer(ctx.state, self.signer, accounts::fee_collector(), self.fee)?;
         // The signature comes last, because checking it costs more than all the rest; the caller undoes the fee.
+        let Place { chain_id, verified, .. } = place;
         if !verified.contains(self.hash, account.number) {
             let raw = &self.raw;
-            let doc = sign_bytes(&raw.body_bytes, &raw.auth_info_bytes, chain_id, account.number);
+            let doc = match &self.amino {
+                None => sign_bytes(&raw.body_bytes, &raw.auth_info_bytes, chain_id, account.number),
+                Some(document) => document.sign_bytes(chain_id, account.number),
+            };
             sign::verify(&self.key, &doc, &raw.signatures[0]).map_err(|cause| TxError::Signature {
                 number: account.number,
                 chain: chain_id.to_string(),
@@ -318,7 +347,11 @@ impl Parsed {
     }
 
     fn run(&self, ctx: &mut Ctx) -> Result<(), Failure> {
-        self.messages.iter().try_for_each(|message| message.handle(ctx, self.signer))
+        for (place, message) in (0..).zip(&self.messages) {
+            ctx.message = place;
+            message.handle(ctx, self.signer)?;
+        }
+        Ok(())
     }
 }
 
@@ -326,6 +359,8 @@ impl Parsed {
 pub(crate) struct Place<'a> {
     pub chain_id: &'a str,
     pub params: &'a Params,
+    /// uallo per unit of gas.
+    pub price: Fixed,
     pub verified: &'a Verified,
     pub height: u64,
 }
@@ -352,7 +387,7 @@ pub(crate) fn simulate(parsed: &Parsed, state: &mut State, place: &Place) -> Res
 pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Result<Verdict, Failure> {
     let whole = state.savepoint();
     let mut ctx = Ctx::new(state, place.params, place.chain_id, place.height, parsed.gas_limit);
-    if let Err(failure) = parsed.admit(&mut ctx, place.chain_id, place.verified) {
+    if let Err(failure) = parsed.admit(&mut ctx, place) {
         state.rollback(whole);
         return match failure {
             Failure::Refused(refusal) => Ok(Verdict::Inadmissible(refusal)),

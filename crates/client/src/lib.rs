@@ -70,6 +70,11 @@ impl ClientError {
         matches!(self, Self::Refused { codespace, code: 32, .. } if codespace == "sdk")
     }
 
+    /// Whether the price of gas has risen above what was offered.
+    pub fn is_fee_too_low(&self) -> bool {
+        matches!(self, Self::Refused { codespace, code: 13, .. } if codespace == "sdk")
+    }
+
     /// Whether the participant had already had its say in this epoch.
     pub fn is_already_submitted(&self) -> bool {
         matches!(self, Self::Refused { codespace, code: 78, .. } if codespace == "emissions")

@@ -1,5 +1,6 @@
 //! A key with what a signature needs to know of the chain: account number and the next sequence. It counts its own
-//! transactions, so several can be under way at once, and asks the chain again when the count turns out wrong.
+//! transactions, so several can be under way at once, and asks the chain again when the count turns out wrong. It
+//! offers half as much again as gas costs, so that a transaction survives a few blocks of a rising price.
 
 use dodona_proto::{
     Address,
@@ -22,8 +23,16 @@ struct Known {
     chain_id: String,
     account_number: u64,
     sequence: u64,
+    /// uallo per unit of gas, in steps of 10^-18.
     gas_price: u128,
+    /// Transactions since the price was asked for.
+    age: u32,
 }
+
+/// One uallo in steps of 10^-18.
+const UNIT: u128 = 1_000_000_000_000_000_000;
+/// Transactions after which the price is asked for again: one paid at a peak must not be paid for ever.
+const PRICE_AGE: u32 = 64;
 
 impl Wallet {
     /// A wallet that will learn the rest at its first transaction.
@@ -36,7 +45,8 @@ impl Wallet {
         self.key.address()
     }
 
-    /// Signs the messages as one transaction and hands it in. A wrong sequence is asked for and tried once more.
+    /// Signs the messages as one transaction and hands it in. When the sequence or the price turns out to be
+    /// another one, the chain is asked and it is tried once more.
     pub fn send<T: Transport>(
         &mut self,
         client: &Client<T>,
@@ -44,7 +54,7 @@ impl Wallet {
         gas_limit: u64,
     ) -> Result<TxHash, ClientError> {
         match self.try_send(client, messages.clone(), gas_limit) {
-            Err(error) if error.is_sequence_mismatch() => {
+            Err(error) if error.is_sequence_mismatch() || error.is_fee_too_low() => {
                 self.chain = None;
                 self.try_send(client, messages, gas_limit)
             }
@@ -64,28 +74,73 @@ impl Wallet {
             unknown => {
                 let status = client.status()?;
                 let account = client.account(address.to_string())?;
-                let gas_price = status
-                    .min_gas_price
-                    .parse()
-                    .map_err(|_| ClientError::Node("the node names no gas price".into()))?;
                 unknown.insert(Known {
+                    gas_price: price(&status.gas_price)?,
                     chain_id: status.chain_id,
                     account_number: account.account_number,
                     sequence: account.sequence,
-                    gas_price,
+                    age: 0,
                 })
             }
         };
+        if known.age >= PRICE_AGE {
+            known.gas_price = price(&client.status()?.gas_price)?;
+            known.age = 0;
+        }
         let signing = Signing {
             key: &self.key,
             chain_id: &known.chain_id,
             account_number: known.account_number,
             sequence: known.sequence,
-            fee: known.gas_price.saturating_mul(gas_limit.into()),
+            fee: fee(gas_limit, known.gas_price),
             gas_limit,
         };
         let hash = client.transport().broadcast(&signing.build(messages, 0))?;
         known.sequence += 1;
+        known.age += 1;
         Ok(hash)
+    }
+}
+
+/// Reads a decimal number of at most 18 places.
+fn price(text: &str) -> Result<u128, ClientError> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    let read = || {
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(places) || places.len() > 18 {
+            return None;
+        }
+        let places: u128 = format!("{places:0<18}").parse().ok()?;
+        whole.parse::<u128>().ok()?.checked_mul(UNIT)?.checked_add(places)
+    };
+    read().ok_or_else(|| ClientError::Node("the node names no gas price".into()))
+}
+
+/// What to offer for so much gas: what it costs, rounded up, and half of it on top.
+fn fee(gas_limit: u64, price: u128) -> u128 {
+    let gas = u128::from(gas_limit);
+    let whole = gas.saturating_mul(price / UNIT);
+    let cost = whole.saturating_add((gas * (price % UNIT)).div_ceil(UNIT));
+    cost.saturating_add(cost.div_ceil(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_is_read_to_its_last_place_and_paid_half_again() {
+        for (text, gas, offered) in [
+            ("1", 100_000, 150_000),
+            ("1.125", 100_000, 168_750),
+            ("1.000000000000000001", 3, 6), // 4 and half of it
+            ("0.5", 3, 3),                  // 2 and half of it
+        ] {
+            assert_eq!(fee(gas, price(text).unwrap()), offered, "{text}");
+        }
+        assert_eq!(price("250000000").unwrap(), 250_000_000 * UNIT);
+        for text in ["", "-1", "1.2.3", "1e3", "1.0000000000000000001", "99999999999999999999999999"] {
+            assert!(price(text).is_err(), "{text}");
+        }
     }
 }

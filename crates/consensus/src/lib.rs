@@ -19,5 +19,5 @@ pub use ed25519_dalek::SigningKey;
 pub use block::{Block, BlockError, Body, Evidence, Header, MAX_BLOCK_BYTES};
 pub use certificate::{Certificate, CertificateError, verify_certificate};
 pub use light::{LightBlock, LightClient, LightError};
-pub use signing::{Domain, KeySigner, PublicKey, Signature};
+pub use signing::{Domain, KeyError, KeySigner, PublicKey, Signature};
 pub use types::{Address, BlockId, Hash32, Height, Validator, ValidatorSet, ValidatorSetError, sha256};

@@ -5,23 +5,26 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dodona_chain::{App, Failure, QueryError, Receipt, Refusal, Step};
+use dodona_chain::{App, Failure, Genesis, QueryError, Receipt, Refusal, Step};
 use dodona_client::{ClientError, Transport};
-use dodona_consensus::{Block, Certificate};
+use dodona_consensus::{Block, Certificate, PublicKey};
 use dodona_proto::{
     chain::{self as wire, QueryBlockResponse, QueryStatusResponse, QueryTxRequest, TxReceipt},
     path,
+    sign::AccountKey,
     topics::{QueryTrailRequest, QueryTrailResponse},
     tx::{TxHash, hash},
 };
-use dodona_store::StoreError;
+use dodona_store::{Snapshot, StoreError};
 use prost::Message;
 use tokio::sync::watch;
 
 use crate::{
     Head, Mempool,
     api::Status,
-    records::{self, BLOCKS, CERTIFICATES, TRAIL_BLOCKS, TRAILS, height_key, trail_key},
+    faucet::Faucet,
+    index::{Class, Found, Index, Paging, Spot},
+    records::{self, BLOCKS, CERTIFICATES, Results, TRAIL_BLOCKS, TRAILS, height_key, trail_key},
 };
 
 /// A handle on a running node. Clones speak to the same node.
@@ -31,6 +34,23 @@ pub struct NodeHandle {
     mempool: Mempool,
     heads: watch::Receiver<Head>,
     refused: Arc<Mutex<Refused>>,
+    faucet: Option<Arc<Faucet>>,
+    identity: Arc<Identity>,
+    index: Arc<Index>,
+}
+
+/// What a node says about itself and its chain's beginning.
+pub(crate) struct Identity {
+    /// Signs this node's votes.
+    pub validator: PublicKey,
+    pub genesis: Genesis,
+}
+
+/// Everything kept of a block.
+pub(crate) struct Kept {
+    pub block: Block,
+    pub certificate: Certificate,
+    pub results: Results,
 }
 
 /// Why transactions were refused at the door, for those who ask later. Bounded: the oldest is forgotten.
@@ -44,8 +64,78 @@ struct Refused {
 const REFUSALS: usize = 4_096;
 
 impl NodeHandle {
-    pub(crate) fn new(app: App, mempool: Mempool, heads: watch::Receiver<Head>) -> Self {
-        Self { app, mempool, heads, refused: Arc::default() }
+    pub(crate) fn new(
+        app: App,
+        mempool: Mempool,
+        heads: watch::Receiver<Head>,
+        identity: Identity,
+        index: Index,
+        faucet: Option<AccountKey>,
+    ) -> Self {
+        let (identity, index) = (Arc::new(identity), Arc::new(index));
+        let faucet = faucet.map(|key| Arc::new(Faucet::new(key)));
+        Self { app, mempool, heads, refused: Arc::default(), faucet, identity, index }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn mempool(&self) -> &Mempool {
+        &self.mempool
+    }
+
+    /// The index of events. Searches go through [`NodeHandle::search`].
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Places of transactions or blocks for which a query's conditions hold.
+    pub(crate) fn search(&self, class: Class, query: &str, paging: Paging) -> Result<Found<Spot>, Status> {
+        self.index.search(self, class, query, paging)
+    }
+
+    /// Committed transactions for which a query's conditions hold, such as `message.sender='allo1…'`: a page of
+    /// them (pages count from 1, 1 to 100 on each), and how many there are on all pages.
+    ///
+    /// # Errors
+    /// [`QueryError::Bad`] for a query that does not parse or visits too much, and for a page that does not exist.
+    pub fn search_txs(
+        &self,
+        query: &str,
+        page: u64,
+        per_page: u64,
+        newest_first: bool,
+    ) -> Result<(Vec<TxReceipt>, u64), QueryError> {
+        let found = self.search(Class::Txs, query, Paging { page, per_page, newest_first });
+        let Found { items, total } = found.map_err(|status| match status.code {
+            3 => QueryError::Bad(status.message),
+            _ => QueryError::Internal(status.message),
+        })?;
+        let mut receipts = Vec::with_capacity(items.len());
+        for (height, index) in items {
+            let results = records::results(self.app.store(), height)?;
+            let receipt = results.and_then(|r| r.receipts.into_iter().nth(index as usize));
+            receipts.extend(receipt.map(|receipt| receipt_view(height, index, receipt)));
+        }
+        Ok((receipts, total))
+    }
+
+    /// A block with all that is kept of it; none if it is not there.
+    pub(crate) fn kept_block(&self, height: u64) -> Result<Option<Kept>, StoreError> {
+        let (store, key) = (self.app.store(), height_key(height));
+        let block = store.record(BLOCKS, &key)?.and_then(|b| Block::decode(&b).ok());
+        let certificate = store.record(CERTIFICATES, &key)?.and_then(|c| Certificate::decode(&c).ok());
+        let (Some(block), Some(certificate)) = (block, certificate) else { return Ok(None) };
+        let results = records::results(store, height)?;
+        Ok(results.map(|results| Kept { block, certificate, results }))
+    }
+
+    /// Height of the oldest block kept; 0 before the first block.
+    pub(crate) fn oldest_block(&self) -> Result<u64, StoreError> {
+        let first = self.app.store().records(BLOCKS, &[], None, 1)?;
+        let key = first.first().and_then(|(key, _)| key.first_chunk::<8>());
+        Ok(key.map_or(0, |key| u64::from_be_bytes(*key)))
     }
 
     /// The chain below, read-only in spirit: for roots and invariants.
@@ -91,37 +181,41 @@ impl NodeHandle {
         }
     }
 
-    /// Why a transaction was refused at the door.
+    /// Why a transaction was refused at the door, or had to leave the mempool.
     pub fn refusal(&self, hash: &TxHash) -> Option<Refusal> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).why.get(hash).cloned()
+        let at_the_door = self.refused.lock().unwrap_or_else(PoisonError::into_inner).why.get(hash).cloned();
+        at_the_door.or_else(|| self.mempool.dropped(hash))
     }
 
-    /// Answers a question of `emissions.v10` by its short name; none if it is not known.
-    pub(crate) fn emissions(&self, method: &str, request: &[u8]) -> Option<Result<Vec<u8>, Status>> {
-        let read = match self.app.store().snapshot() {
+    /// Whether addresses nobody has heard of are given something.
+    pub(crate) fn has_faucet(&self) -> bool {
+        self.faucet.is_some()
+    }
+
+    /// Gives an address that has no account yet something to begin with, if this node does such things.
+    pub(crate) async fn welcome(&self, address: &str) {
+        if let (Some(faucet), Ok(address)) = (&self.faucet, address.parse()) {
+            faucet.clone().welcome(self, address).await;
+        }
+    }
+
+    /// Whether a transaction waits for a block.
+    pub(crate) fn waits(&self, hash: &TxHash) -> bool {
+        self.mempool.contains(hash)
+    }
+
+    /// The state after block `at`, for views of the ledger; 0 is the newest.
+    pub(crate) fn state(&self, at: u64) -> Result<Snapshot, QueryError> {
+        self.app.state_at(at)
+    }
+
+    /// Answers a question of `emissions.v10` or `v9` by its path; none if it is not known.
+    pub(crate) fn emissions(&self, method: &str, request: &[u8], at: u64) -> Option<Result<Vec<u8>, Status>> {
+        let read = match self.app.state_at(at) {
             Ok(read) => read,
             Err(error) => return Some(Err(error.into())),
         };
         dodona_chain::emissions::answer(&read, method, request).map(|answer| answer.map_err(Status::from))
-    }
-
-    /// Events of a block's own work.
-    pub(crate) fn block_events(&self, height: u64) -> Result<Vec<dodona_chain::Event>, StoreError> {
-        Ok(records::results(self.app.store(), height)?.map_or_else(Vec::new, |results| results.events))
-    }
-
-    /// A committed transaction as it was sent.
-    pub(crate) fn tx_bytes(&self, height: u64, index: u32) -> Result<Option<Vec<u8>>, StoreError> {
-        let block =
-            self.app.store().record(BLOCKS, &height_key(height))?.and_then(|b| Block::decode(&b).ok());
-        Ok(block.and_then(|block| block.body.txs.into_iter().nth(index as usize)))
-    }
-
-    /// The transactions of a block as they came, in order.
-    pub(crate) fn block_txs(&self, height: u64) -> Result<Vec<Vec<u8>>, StoreError> {
-        let block =
-            self.app.store().record(BLOCKS, &height_key(height))?.and_then(|b| Block::decode(&b).ok());
-        Ok(block.map_or_else(Vec::new, |block| block.body.txs))
     }
 
     /// A watch on committed blocks.
@@ -131,12 +225,18 @@ impl NodeHandle {
 
     /// Answers one of `dodona_proto::path`.
     pub fn query(&self, name: &str, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+        self.query_at(name, request, 0)
+    }
+
+    /// [`NodeHandle::query`] of the state after block `at`; 0 is the newest. What lies beside the state
+    /// (transactions, inputs of computations) is the same at every height.
+    pub fn query_at(&self, name: &str, request: &[u8], at: u64) -> Result<Vec<u8>, QueryError> {
         match name {
             path::TRAIL => return self.trail(request),
             path::TX => return self.committed_tx(request),
             _ => {}
         }
-        let answer = self.app.query(name, request)?;
+        let answer = self.app.query_at(name, request, at)?;
         if name != path::STATUS {
             return Ok(answer);
         }
@@ -188,14 +288,7 @@ impl NodeHandle {
     /// A committed block; height 0 is the newest.
     pub fn block(&self, height: u64) -> Result<Option<QueryBlockResponse>, StoreError> {
         let height = if height == 0 { self.head().height } else { height };
-        let store = self.app.store();
-        let (Some(block), Some(certificate), Some(results)) = (
-            store.record(BLOCKS, &height_key(height))?.and_then(|b| Block::decode(&b).ok()),
-            store.record(CERTIFICATES, &height_key(height))?.and_then(|c| Certificate::decode(&c).ok()),
-            records::results(store, height)?,
-        ) else {
-            return Ok(None);
-        };
+        let Some(Kept { block, certificate, results }) = self.kept_block(height)? else { return Ok(None) };
         let header = block.header;
         Ok(Some(QueryBlockResponse {
             chain_id: header.chain_id,

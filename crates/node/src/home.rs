@@ -11,7 +11,7 @@ use dodona_chain::{Genesis, GenesisError};
 use dodona_consensus::SigningKey;
 
 /// What a first start makes before the genesis file, which marks a complete home.
-const UNFINISHED: [&str; 3] = ["validator_key.hex", "validator_key.part", "genesis.part"];
+const UNFINISHED: [&str; 4] = ["validator_key.hex", "validator_key.part", "genesis.part", "index.redb"];
 
 /// A node's folder, opened.
 pub struct Home {
@@ -83,7 +83,7 @@ impl Home {
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 for entry in fs::read_dir(dir).map_err(failed("cannot read", dir))? {
                     let name = entry.map_err(failed("cannot read", dir))?.file_name();
-                    // A first start that was cut off leaves these; it is simply done again.
+                    // A first start that was cut off leaves these; it is simply done again. An index is made anew.
                     if !UNFINISHED.iter().any(|own| name == *own) {
                         return Err(HomeError::Other {
                             path: dir.to_path_buf(),
@@ -122,6 +122,11 @@ impl Home {
     /// The store's file.
     pub fn store_path(&self) -> PathBuf {
         self.dir.join("chain.redb")
+    }
+
+    /// The index's file. It may be deleted while the node is down: the next start makes it again.
+    pub fn index_path(&self) -> PathBuf {
+        self.dir.join("index.redb")
     }
 
     /// How the chain began.

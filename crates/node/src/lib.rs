@@ -3,8 +3,11 @@
 
 mod api;
 mod application;
+mod doors;
+mod faucet;
 mod handle;
 pub mod home;
+mod index;
 mod mempool;
 mod records;
 mod rest;
@@ -12,19 +15,26 @@ mod rest;
 use std::net::SocketAddr;
 
 use dodona_chain::{App, AppError, Signatures};
+use dodona_consensus::PublicKey;
 use dodona_consensus::engine::{Engine, EngineConfig, EngineError, Fatal, Log, Network, Timeouts};
+use dodona_proto::sign::AccountKey;
 use dodona_store::{Config, Store, StoreError};
 use tokio::{sync::watch, task::JoinHandle};
+
+use doors::{Door, Doors};
 
 pub use application::{Clock, Head};
 pub use dodona_consensus::{
     Height,
     engine::{Gate, NOISY_LOG_TARGETS, Pace},
 };
+pub use doors::{DoorError, DoorLimits, bind};
 pub use handle::NodeHandle;
 pub use home::{Home, HomeError};
 pub use mempool::{Limits, Mempool};
-pub use rest::{RestError, bind};
+
+use handle::Identity;
+use index::Index;
 
 /// Versions whose values stay provable.
 const KEEP_VERSIONS: u64 = 128;
@@ -41,12 +51,36 @@ pub struct NodeConfig {
     pub pace: Pace,
     /// Bounds of the mempool.
     pub mempool: Limits,
+    /// Development networks only: the account that gives tokens to addresses nobody has heard of.
+    pub faucet: Option<AccountKey>,
+    /// Newest blocks whose events can be searched; 0 is all.
+    pub index_blocks: u64,
     /// A bound socket for the REST door, if it should have one.
     pub rest: Option<std::net::TcpListener>,
     /// The same for gRPC.
     pub grpc: Option<std::net::TcpListener>,
     /// The same for the CometBFT-shaped RPC and its websocket.
     pub rpc: Option<std::net::TcpListener>,
+    /// What strangers may cost the node at these doors.
+    pub limits: DoorLimits,
+}
+
+impl NodeConfig {
+    /// A node without doors: the rest is as it should be if nobody says otherwise.
+    pub fn quiet(home: Home, clock: Clock, pace: Pace) -> Self {
+        Self {
+            home,
+            clock,
+            pace,
+            mempool: Limits::default(),
+            faucet: None,
+            index_blocks: 0,
+            rest: None,
+            grpc: None,
+            rpc: None,
+            limits: DoorLimits::default(),
+        }
+    }
 }
 
 /// Why a node does not run, or no longer.
@@ -64,18 +98,20 @@ pub enum NodeError {
     /// Chain and engine do not fit together.
     #[error("node cannot continue its chain: {0}")]
     Fatal(#[from] Fatal),
-    /// REST door.
+    /// A door.
     #[error(transparent)]
-    Rest(#[from] RestError),
+    Door(#[from] DoorError),
 }
 
 /// A running node.
 pub struct Node {
     handle: NodeHandle,
     engine: Engine,
-    rest: Option<(SocketAddr, JoinHandle<()>)>,
-    grpc: Option<(SocketAddr, JoinHandle<()>)>,
-    rpc: Option<(SocketAddr, JoinHandle<()>)>,
+    indexing: JoinHandle<()>,
+    telling: JoinHandle<()>,
+    rest: Option<Door>,
+    grpc: Option<Door>,
+    rpc: Option<Door>,
 }
 
 impl Node {
@@ -89,7 +125,13 @@ impl Node {
         let app = App::open(store, home.genesis(), Signatures::Check)?;
         let mempool = Mempool::new(app.clone(), config.mempool)?;
         let (heads, heads_seen) = watch::channel(Head::default());
-        let handle = NodeHandle::new(app.clone(), mempool.clone(), heads_seen);
+        let identity = Identity {
+            validator: PublicKey(home.validator_key().verifying_key()),
+            genesis: home.genesis().clone(),
+        };
+        let index = Index::new(&home.index_path(), config.index_blocks);
+        let handle =
+            NodeHandle::new(app.clone(), mempool.clone(), heads_seen, identity, index, config.faucet);
         let application = application::ChainApplication::new(app, mempool, config.clock, heads)?;
         let engine = dodona_consensus::engine::start(
             Box::new(application),
@@ -105,13 +147,21 @@ impl Node {
             },
         )
         .await?;
-        let rest = match config.rest {
-            None => None,
-            Some(listener) => Some(rest::serve(listener, handle.clone())?),
+        let indexing = tokio::spawn(index::follow(handle.clone()));
+        let port = |listener: &std::net::TcpListener| listener.local_addr().ok().map(|a| a.port());
+        let ports = api::gateway::Ports {
+            grpc: config.grpc.as_ref().and_then(port),
+            rpc: config.rpc.as_ref().and_then(port),
         };
-        let grpc = config.grpc.map(|listener| api::grpc::serve(listener, handle.clone())).transpose()?;
-        let rpc = config.rpc.map(|listener| api::rpc::serve(listener, handle.clone())).transpose()?;
-        Ok(Self { handle, engine, rest, grpc, rpc })
+        let doors = Doors::new(config.limits);
+        let open = |name, listener: Option<std::net::TcpListener>, routes: axum::Router| {
+            listener.map(|listener| doors.open(name, listener, routes)).transpose()
+        };
+        let rest = open("REST", config.rest, rest::routes(handle.clone(), ports))?;
+        let grpc = open("gRPC", config.grpc, api::grpc::routes(handle.clone()))?;
+        let (routes, telling) = api::rpc::routes(handle.clone());
+        let rpc = open("RPC", config.rpc, routes)?;
+        Ok(Self { handle, engine, indexing, telling, rest, grpc, rpc })
     }
 
     /// Everything one can ask and tell the node.
@@ -121,17 +171,17 @@ impl Node {
 
     /// Where the REST door listens.
     pub fn rest_address(&self) -> Option<SocketAddr> {
-        self.rest.as_ref().map(|(address, _)| *address)
+        self.rest.as_ref().map(Door::address)
     }
 
     /// Where gRPC is served.
     pub fn grpc_address(&self) -> Option<SocketAddr> {
-        self.grpc.as_ref().map(|(address, _)| *address)
+        self.grpc.as_ref().map(Door::address)
     }
 
     /// Where the RPC is served.
     pub fn rpc_address(&self) -> Option<SocketAddr> {
-        self.rpc.as_ref().map(|(address, _)| *address)
+        self.rpc.as_ref().map(Door::address)
     }
 
     /// Resolves when the node stops by itself, with the reason.
@@ -139,13 +189,16 @@ impl Node {
         self.engine.wait().await.into()
     }
 
-    /// Stops in order: doors, engine, store.
+    /// Stops in order: doors, what follows the chain for them, engine, store.
     pub async fn stop(self) -> Result<(), NodeError> {
-        for (_, task) in [self.rest, self.grpc, self.rpc].into_iter().flatten() {
-            task.abort();
-            // Aborting is how it ends; there is no other news from it.
-            let _ = task.await;
-        }
+        // Ends the subscribers' connections with a word of farewell.
+        self.telling.abort();
+        let _ = self.telling.await;
+        let doors = [self.rest, self.grpc, self.rpc].into_iter().flatten();
+        futures::future::join_all(doors.map(Door::close)).await;
+        self.handle.index().stop();
+        // A write that is under way is finished; a panic of the task is told by the runtime.
+        let _ = self.indexing.await;
         self.engine.stop().await?;
         Ok(())
     }

@@ -6,10 +6,10 @@
 //!                                         └── after every block: the rest is checked again on the new state
 //! ```
 //! Lanes and fee order come with many senders; one queue in order of arrival is fair and gives the same blocks for
-//! the same submissions.
+//! the same submissions. What a block has no room for waits, and with it whatever its sender sent after it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -49,11 +49,23 @@ struct Inner {
     senders: BTreeMap<Address, usize>,
     bytes: usize,
     next: u64,
+    dropped: Dropped,
 }
+
+/// Why transactions that were taken in had to leave again, for those who ask. Bounded: the oldest is forgotten.
+#[derive(Default)]
+struct Dropped {
+    why: BTreeMap<TxHash, Refusal>,
+    order: VecDeque<TxHash>,
+}
+
+/// Reasons remembered.
+const REASONS: usize = 4_096;
 
 struct Waiting {
     hash: TxHash,
     sender: Address,
+    gas: u64,
     bytes: Vec<u8>,
 }
 
@@ -67,6 +79,7 @@ impl Mempool {
             senders: BTreeMap::new(),
             bytes: 0,
             next: 0,
+            dropped: Dropped::default(),
         };
         Ok(Self { app, limits, inner: Arc::new(Mutex::new(inner)) })
     }
@@ -94,19 +107,26 @@ impl Mempool {
             return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
         }
         self.app.check_parsed(&mut inner.checker, &parsed)?;
-        inner.push(Waiting { hash, sender, bytes: bytes.to_vec() });
+        inner.push(Waiting { hash, sender, gas: parsed.gas_limit, bytes: bytes.to_vec() });
         Ok(hash)
     }
 
-    /// The oldest transactions that fit into a block of so many bytes and transactions.
+    /// The oldest transactions that fit into a block of so many bytes and transactions and of the chain's gas.
     pub fn candidates(&self, max_bytes: usize, max_txs: usize) -> Vec<Vec<u8>> {
-        let mut room = max_bytes;
+        let inner = self.lock();
+        let (mut bytes, mut gas) = (max_bytes, inner.checker.block_gas());
+        let mut held = BTreeSet::new();
         let mut out = Vec::new();
-        for waiting in self.lock().queue.values() {
-            if out.len() == max_txs || waiting.bytes.len() > room {
+        for waiting in inner.queue.values() {
+            if out.len() == max_txs || bytes == 0 || gas == 0 {
                 break;
             }
-            room -= waiting.bytes.len();
+            if waiting.bytes.len() > bytes || waiting.gas > gas || held.contains(&waiting.sender) {
+                held.insert(waiting.sender);
+                continue;
+            }
+            bytes -= waiting.bytes.len();
+            gas -= waiting.gas;
             out.push(waiting.bytes.clone());
         }
         out
@@ -121,9 +141,25 @@ impl Mempool {
         self.recheck(&mut inner)
     }
 
+    /// Whether this transaction waits.
+    pub fn contains(&self, hash: &TxHash) -> bool {
+        self.lock().by_hash.contains_key(hash)
+    }
+
+    /// Why a transaction that once was taken in no longer waits, unless it is in a block: its fee became too low,
+    /// or something before it took its place.
+    pub fn dropped(&self, hash: &TxHash) -> Option<Refusal> {
+        self.lock().dropped.why.get(hash).cloned()
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.lock().queue.len()
+    }
+
+    /// Bytes of all that waits.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// Whether nothing waits.
@@ -142,13 +178,14 @@ impl Mempool {
                 Ok(_) => {}
                 Err(Failure::Refused(refusal)) => {
                     tracing::debug!(hash = hex::encode(waiting.hash), %refusal, "no longer possible");
-                    gone.push(waiting.hash);
+                    gone.push((waiting.hash, refusal));
                 }
                 Err(halt) => return Err(halt),
             }
         }
-        for hash in gone {
+        for (hash, refusal) in gone {
             inner.remove(&hash);
+            inner.dropped.remember(hash, refusal);
         }
         Ok(())
     }
@@ -159,8 +196,25 @@ impl Mempool {
     }
 }
 
+impl Dropped {
+    fn remember(&mut self, hash: TxHash, refusal: Refusal) {
+        if self.why.insert(hash, refusal).is_none() {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > REASONS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.why.remove(&oldest);
+        }
+    }
+}
+
 impl Inner {
     fn push(&mut self, waiting: Waiting) {
+        // Handed in again, it waits like any other.
+        if self.dropped.why.remove(&waiting.hash).is_some() {
+            self.dropped.order.retain(|hash| *hash != waiting.hash);
+        }
         self.bytes += waiting.bytes.len();
         *self.senders.entry(waiting.sender).or_default() += 1;
         self.by_hash.insert(waiting.hash, self.next);

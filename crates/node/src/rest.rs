@@ -1,360 +1,49 @@
-//! A small REST door in JSON: status, blocks, accounts, topics, epochs, leaderboard, transactions. Thin: parse,
-//! ask the handle, render. The compatible doors for wallets and SDKs come beside it.
-
-use std::{
-    io::ErrorKind,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+//! The REST door: the gateway of Cosmos nodes for wallets and explorers, and our own pages beside it. Here is what
+//! holds for all of them: how large a question is, and that browsers may ask from anywhere.
 
 use axum::{
-    Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, Request, State},
-    http::{StatusCode, header},
+    Extension, Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{Method, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
-use base64::Engine as _;
-use dodona_chain::{QueryError, Refusal};
-use dodona_proto::{
-    chain::{QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse},
-    path,
-    topics::{
-        QueryEmissionRequest, QueryEmissionResponse, QueryEpochRequest, QueryEpochResponse,
-        QueryEpochsRequest, QueryEpochsResponse, QueryExplainRequest, QueryExplainResponse,
-        QueryLeaderboardRequest, QueryLeaderboardResponse, QueryLossesRequest, QueryLossesResponse,
-        QueryParamsRequest, QueryParamsResponse, QueryTopicRequest, QueryTopicResponse, QueryTopicsRequest,
-        QueryTopicsResponse, QueryWindowsRequest, QueryWindowsResponse,
-    },
-};
-use prost::Message;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use tokio::{sync::Semaphore, task::JoinHandle};
 
-use crate::NodeHandle;
+use crate::{
+    NodeHandle,
+    api::{gateway, native},
+};
 
 /// Largest request body, bytes: a transaction in base64 with room around it.
 const MAX_BODY: usize = 512 << 10;
-/// Requests answered at once.
-const MAX_REQUESTS: usize = 256;
-/// How long a request may take, its body included.
-const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// Why the door does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum RestError {
-    /// No socket.
-    #[error("cannot listen on {address}: {cause}; choose another port")]
-    Bind {
-        /// Where.
-        address: SocketAddr,
-        /// What the system said.
-        cause: std::io::Error,
-    },
-    /// The socket exists but cannot be used.
-    #[error("the REST socket cannot be used: {0}")]
-    Socket(#[from] std::io::Error),
-}
-
-/// Binds `wanted`, or any free port of the same address if that one is taken; the answer says which.
-pub fn bind(wanted: SocketAddr) -> Result<TcpListener, RestError> {
-    match TcpListener::bind(wanted) {
-        Err(e) if e.kind() == ErrorKind::AddrInUse => TcpListener::bind(SocketAddr::new(wanted.ip(), 0)),
-        bound => bound,
-    }
-    .map_err(|cause| RestError::Bind { address: wanted, cause })
-}
-
-/// Serves until the task is aborted.
-pub(crate) fn serve(
-    listener: TcpListener,
-    node: NodeHandle,
-) -> Result<(SocketAddr, JoinHandle<()>), RestError> {
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes(node)).await {
-            tracing::error!(%error, "REST door closed");
-        }
-    });
-    Ok((address, task))
-}
-
-fn routes(node: NodeHandle) -> Router {
+/// What the door serves; `ports` are those of the other doors, for the cards of the chain.
+pub(crate) fn routes(node: NodeHandle, ports: gateway::Ports) -> Router {
+    let pages = native::routes();
     Router::new()
-        .route("/", get(index))
-        .route("/status", get(status))
-        .route("/blocks/{height}", get(block))
-        .route("/accounts/{address}", get(account))
-        .route("/topics", get(topics))
-        .route("/topics/{id}", get(topic))
-        .route("/topics/{id}/windows", get(windows))
-        .route("/topics/{id}/inference", get(inference))
-        .route("/topics/{id}/epochs", get(epochs))
-        .route("/topics/{id}/epochs/{nonce}", get(epoch))
-        .route("/topics/{id}/leaderboard", get(leaderboard))
-        .route("/topics/{id}/explain/{address}", get(explain))
-        .route("/topics/{id}/epochs/{nonce}/explain/{address}", get(explain_epoch))
-        .route("/topics/{id}/epochs/{nonce}/losses", get(losses))
-        .route("/params", get(params))
-        .route("/emission", get(emission))
-        .route("/query", axum::routing::post(query))
-        .route("/txs", axum::routing::post(broadcast))
-        .route("/txs/{hash}", get(tx))
-        .fallback(|| async { Problem::not_found("no such page; / lists them") })
+        .route("/", get(native::index))
+        .route("/openapi.json", get(gateway::openapi))
+        .route("/docs", get(gateway::docs))
+        .route("/.well-known/dodona/chain.json", get(gateway::chain))
+        .route("/.well-known/keplr/chain.json", get(gateway::keplr))
+        // Where our own pages are, and where they were before there was anything else.
+        .nest("/dodona/v1", pages.clone())
+        .merge(pages)
+        .fallback(gateway::answer)
+        .layer(Extension(ports))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(MAX_REQUESTS)), bounded))
+        .layer(middleware::from_fn(open))
         .with_state(node)
 }
 
-/// Requests beyond the limit are refused at once; a body that trickles in is cut off. Answering itself is bounded by
-/// page sizes and runs on threads of its own, so that it holds nobody up.
-async fn bounded(State(permits): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = permits.try_acquire() else {
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy: try again in a second").into_response();
-    };
-    match tokio::time::timeout(MAX_TIME, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
-    }
-}
-
-/// An error as it is told: HTTP status, and JSON with a code and a text.
-struct Problem(StatusCode, serde_json::Value);
-
-impl Problem {
-    fn new(status: StatusCode, error: impl ToString) -> Self {
-        Self(status, json!({ "error": error.to_string() }))
-    }
-
-    fn not_found(error: impl ToString) -> Self {
-        Self::new(StatusCode::NOT_FOUND, error)
-    }
-
-    fn bad(error: impl ToString) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, error)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.0, axum::Json(self.1)).into_response()
-    }
-}
-
-impl From<QueryError> for Problem {
-    fn from(error: QueryError) -> Self {
-        let status = match &error {
-            QueryError::Unknown(_) | QueryError::NotFound(_) => StatusCode::NOT_FOUND,
-            QueryError::Bad(_) => StatusCode::BAD_REQUEST,
-            QueryError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error)
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let body = json!({
-            "error": refusal.log, "codespace": refusal.codespace, "code": refusal.code,
-        });
-        Self(StatusCode::UNPROCESSABLE_ENTITY, body)
-    }
-}
-
-type Answer = Result<Response, Problem>;
-type Node = State<NodeHandle>;
-
-/// Runs what reads the disk, or waits for a lock, on a thread for such work.
-async fn aside<A: Send + 'static>(work: impl FnOnce() -> A + Send + 'static) -> Result<A, Problem> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer was interrupted"))
-}
-
-/// Asks the one dispatch table and renders its answer.
-async fn ask<A: Message + Default + Serialize>(
-    node: NodeHandle,
-    name: &'static str,
-    request: impl Message,
-) -> Answer {
-    let request = request.encode_to_vec();
-    let bytes = aside(move || node.query(name, &request)).await??;
-    let answer =
-        A::decode(bytes.as_slice()).map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
-    Ok(axum::Json(answer).into_response())
-}
-
-/// Path pieces arrive as text, so that a bad one is answered in our own words.
-fn number(what: &str, text: &str) -> Result<u64, Problem> {
-    text.parse().map_err(|_| Problem::bad(format!("{what} `{text}` is not a whole number")))
-}
-
-async fn index() -> Response {
-    let pages = [
-        "/status",
-        "/blocks/{height|latest}",
-        "/accounts/{address}",
-        "/topics?after=0&limit=50",
-        "/topics/{id}",
-        "/topics/{id}/windows",
-        "/topics/{id}/inference",
-        "/topics/{id}/epochs?from=0&limit=50",
-        "/topics/{id}/epochs/{nonce}",
-        "/topics/{id}/leaderboard",
-        "/topics/{id}/explain/{address}",
-        "/topics/{id}/epochs/{nonce}/explain/{address}",
-        "/topics/{id}/epochs/{nonce}/losses",
-        "/params",
-        "/emission",
-        "/txs/{hash}",
-        "POST /query  (JSON {\"path\": name, \"request\": base64}; answers {\"value\": base64})",
-        "POST /txs  (transaction bytes, or JSON {\"tx_bytes\": base64})",
-    ];
-    axum::Json(json!({ "pages": pages })).into_response()
-}
-
-async fn status(State(node): Node) -> Answer {
-    ask::<QueryStatusResponse>(node, path::STATUS, QueryStatusRequest {}).await
-}
-
-async fn block(State(node): Node, Path(height): Path<String>) -> Answer {
-    let height = if height == "latest" { 0 } else { number("height", &height)? };
-    let found = aside(move || node.block(height))
-        .await?
-        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
-    let block = found.ok_or_else(|| Problem::not_found(format!("no block {height}")))?;
-    Ok(axum::Json(block).into_response())
-}
-
-async fn account(State(node): Node, Path(address): Path<String>) -> Answer {
-    ask::<QueryAccountResponse>(node, path::ACCOUNT, QueryAccountRequest { address }).await
-}
-
-/// Paging in a URL; what is absent is the beginning and a full page.
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[derive(Default)]
-struct Page {
-    after: u64,
-    from: u64,
-    start_after: String,
-    limit: u32,
-}
-
-async fn topics(State(node): Node, Query(page): Query<Page>) -> Answer {
-    let request = QueryTopicsRequest { after_id: page.after, limit: page.limit, due_block: 0 };
-    ask::<QueryTopicsResponse>(node, path::TOPICS, request).await
-}
-
-async fn topic(State(node): Node, Path(id): Path<String>) -> Answer {
-    let topic_id = number("topic", &id)?;
-    ask::<QueryTopicResponse>(node, path::TOPIC, QueryTopicRequest { topic_id }).await
-}
-
-async fn windows(State(node): Node, Path(id): Path<String>) -> Answer {
-    let topic_id = number("topic", &id)?;
-    ask::<QueryWindowsResponse>(node, path::WINDOWS, QueryWindowsRequest { topic_id }).await
-}
-
-async fn inference(State(node): Node, Path(id): Path<String>) -> Answer {
-    let topic_id = number("topic", &id)?;
-    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce: 0, resistant: false })
-        .await
-}
-
-async fn epoch(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {
-    let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
-    ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce, resistant: false })
-        .await
-}
-
-async fn epochs(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
-    let topic_id = number("topic", &id)?;
-    let request = QueryEpochsRequest { topic_id, from_epoch: page.from, limit: page.limit };
-    ask::<QueryEpochsResponse>(node, path::EPOCHS, request).await
-}
-
-async fn leaderboard(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
-    let topic_id = number("topic", &id)?;
-    let request = QueryLeaderboardRequest { topic_id, start_after: page.start_after, limit: page.limit };
-    ask::<QueryLeaderboardResponse>(node, path::LEADERBOARD, request).await
-}
-
-async fn explain(State(node): Node, Path((id, address)): Path<(String, String)>) -> Answer {
-    let topic_id = number("topic", &id)?;
-    let request = QueryExplainRequest { topic_id, nonce: 0, address };
-    ask::<QueryExplainResponse>(node, path::EXPLAIN, request).await
-}
-
-async fn explain_epoch(
-    State(node): Node,
-    Path((id, nonce, address)): Path<(String, String, String)>,
-) -> Answer {
-    let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
-    ask::<QueryExplainResponse>(node, path::EXPLAIN, QueryExplainRequest { topic_id, nonce, address }).await
-}
-
-async fn losses(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {
-    let (topic_id, nonce) = (number("topic", &id)?, number("nonce", &nonce)?);
-    ask::<QueryLossesResponse>(node, path::LOSSES, QueryLossesRequest { topic_id, nonce }).await
-}
-
-async fn params(State(node): Node) -> Answer {
-    ask::<QueryParamsResponse>(node, path::PARAMS, QueryParamsRequest {}).await
-}
-
-async fn emission(State(node): Node) -> Answer {
-    ask::<QueryEmissionResponse>(node, path::EMISSION, QueryEmissionRequest {}).await
-}
-
-#[derive(Deserialize)]
-struct Question {
-    path: String,
-    request: String,
-}
-
-/// Any question by name, as bytes: what the pages above say in JSON, and the rest.
-async fn query(State(node): Node, body: Bytes) -> Answer {
-    let question: Question = serde_json::from_slice(&body).map_err(Problem::bad)?;
-    let engine = base64::engine::general_purpose::STANDARD;
-    let request =
-        engine.decode(&question.request).map_err(|e| Problem::bad(format!("request is not base64: {e}")))?;
-    let answer = aside(move || node.query(&question.path, &request)).await??;
-    Ok(axum::Json(json!({ "value": engine.encode(answer) })).into_response())
-}
-
-async fn tx(State(node): Node, Path(hash): Path<String>) -> Answer {
-    let bytes = hex::decode(&hash).ok().and_then(|b| b.try_into().ok());
-    let hash = bytes.ok_or_else(|| Problem::bad("a transaction hash has 64 hex digits"))?;
-    let found = aside(move || node.tx(&hash))
-        .await?
-        .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
-    let receipt = found.ok_or_else(|| Problem::not_found("no such transaction in a block yet"))?;
-    Ok(axum::Json(receipt).into_response())
-}
-
-#[derive(Deserialize)]
-struct Broadcast {
-    tx_bytes: String,
-}
-
-async fn broadcast(State(node): Node, headers: axum::http::HeaderMap, body: Bytes) -> Answer {
-    let json =
-        headers.get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
-    let bytes = if json {
-        let request: Broadcast = serde_json::from_slice(&body).map_err(Problem::bad)?;
-        base64::engine::general_purpose::STANDARD
-            .decode(&request.tx_bytes)
-            .map_err(|e| Problem::bad(format!("tx_bytes is not base64: {e}")))?
+/// Pages of other origins may read everything here: there is nothing a visitor's browser would add to a question.
+async fn open(request: Request, next: Next) -> Response {
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
     } else {
-        body.to_vec()
+        next.run(request).await
     };
-    let hash = aside(move || node.broadcast(&bytes)).await??;
-    Ok((StatusCode::ACCEPTED, axum::Json(json!({ "hash": hex::encode_upper(hash) }))).into_response())
+    gateway::open_to_browsers(response.headers_mut());
+    response
 }

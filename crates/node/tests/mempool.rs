@@ -15,11 +15,15 @@ fn key(name: &str) -> AccountKey {
 }
 
 fn chain() -> App {
+    chain_of(Params::default())
+}
+
+fn chain_of(params: Params) -> App {
     let account = |name: &str| GenesisAccount { address: key(name).address().to_string(), balance: ALLO };
     let genesis = Genesis {
         chain_id: "localnet".into(),
         time_ms: 0,
-        params: Params::default(),
+        params,
         admins: Vec::new(),
         accounts: vec![account("alice"), account("bob")],
         validators: vec![GenesisValidator {
@@ -33,6 +37,11 @@ fn chain() -> App {
 
 /// A transfer of `amount` to oneself.
 fn transfer(app: &App, name: &str, sequence: u64, amount: u128) -> Vec<u8> {
+    offering(app, name, sequence, amount, (1_000_000, 100_000))
+}
+
+/// The same with this fee and gas limit.
+fn offering(app: &App, name: &str, sequence: u64, amount: u128, (fee, gas_limit): (u128, u64)) -> Vec<u8> {
     let key = key(name);
     let request = dodona_proto::chain::QueryAccountRequest { address: key.address().to_string() };
     let bytes = prost::Message::encode_to_vec(&request);
@@ -44,8 +53,8 @@ fn transfer(app: &App, name: &str, sequence: u64, amount: u128) -> Vec<u8> {
         chain_id: "localnet",
         account_number: account.account_number,
         sequence,
-        fee: 1_000_000,
-        gas_limit: 100_000,
+        fee,
+        gas_limit,
     }
     .build(vec![tx::send(key.address(), key.address(), amount)], 0)
 }
@@ -116,4 +125,49 @@ fn after_a_block_its_transactions_and_the_impossible_ones_are_gone() {
     pool.committed([tx::hash(&other[0])].into_iter()).unwrap();
     assert_eq!(pool.candidates(usize::MAX, usize::MAX), [kept]);
     assert_eq!(code(pool.add(&transfer(&app, "alice", 1, 1))), 0);
+}
+
+#[test]
+fn candidates_fit_into_a_block_by_their_gas_and_a_senders_order_is_kept() {
+    let app = chain_of(Params { feemarket_max_block_utilization: 1_000_000, ..Params::default() });
+    let pool = Mempool::new(app.clone(), Limits::default()).unwrap();
+    let of = |name, sequence, gas: u64| offering(&app, name, sequence, 1, (gas.into(), gas));
+    let txs =
+        [of("alice", 0, 600_000), of("alice", 1, 500_000), of("alice", 2, 100_000), of("bob", 0, 400_000)];
+    txs.iter().for_each(|tx| assert_eq!(code(pool.add(tx)), 0));
+    let first = pool.candidates(usize::MAX, usize::MAX);
+    assert_eq!(first, [txs[0].clone(), txs[3].clone()]);
+    assert_eq!(code(pool.add(&of("bob", 1, 1_000_001))), 41, "no block has room for it");
+    let executed = app.execute(&BlockInput { height: 1, time_ms: 1, txs: &first }).unwrap().unwrap();
+    app.commit(executed, Vec::new()).unwrap();
+    pool.committed(first.iter().map(|tx| tx::hash(tx))).unwrap();
+    // The block was full, so gas is dearer now, and what offered no more than it cost had to leave.
+    assert!(pool.is_empty());
+}
+
+#[test]
+fn what_no_longer_pays_enough_leaves_and_its_sender_can_learn_why() {
+    let app = chain_of(Params { feemarket_max_block_utilization: 1_000_000, ..Params::default() });
+    let pool = Mempool::new(app.clone(), Limits::default()).unwrap();
+    let busy = offering(&app, "alice", 0, 1, (1_000_000, 1_000_000));
+    let poor = offering(&app, "bob", 0, 1, (100_000, 100_000));
+    let next = offering(&app, "bob", 1, 1, (900_000, 100_000));
+    [&busy, &poor, &next].iter().for_each(|tx| assert_eq!(code(pool.add(tx)), 0));
+    let block = pool.candidates(usize::MAX, usize::MAX);
+    assert_eq!(block, std::slice::from_ref(&busy));
+    let executed = app.execute(&BlockInput { height: 1, time_ms: 1, txs: &block }).unwrap().unwrap();
+    app.commit(executed, Vec::new()).unwrap();
+    pool.committed([tx::hash(&busy)].into_iter()).unwrap();
+    assert!(pool.is_empty());
+    let why = pool.dropped(&tx::hash(&poor)).unwrap();
+    assert_eq!((why.codespace, why.code), ("sdk", 13));
+    assert_eq!(why.log, "insufficient fees; got: 100000uallo required: 112500uallo: insufficient fee");
+    assert_eq!(pool.dropped(&tx::hash(&next)).unwrap().code, 32, "it came after the other");
+    assert_eq!(pool.dropped(&tx::hash(&busy)), None, "it is in a block");
+    // A block with room brings the price down again: what was dropped is welcome, and no longer called refused.
+    let executed = app.execute(&BlockInput { height: 2, time_ms: 2, txs: &[] }).unwrap().unwrap();
+    app.commit(executed, Vec::new()).unwrap();
+    pool.committed(std::iter::empty()).unwrap();
+    assert_eq!(code(pool.add(&poor)), 0);
+    assert_eq!(pool.dropped(&tx::hash(&poor)), None);
 }

@@ -22,8 +22,8 @@ pub enum AddressError {
     #[error("not a bech32 address: {0}")]
     Bech32(String),
     /// An address of another chain or kind.
-    #[error("address begins with `{0}`, expected `{PREFIX}`")]
-    Prefix(String),
+    #[error("address begins with `{0}`, expected `{1}`")]
+    Prefix(String, String),
     /// Addresses have twenty bytes.
     #[error("address has {0} bytes, expected 20")]
     Length(usize),
@@ -44,6 +44,51 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The same bytes as a validator's account, a validator's key or the like is written.
+    pub fn written(&self, prefix: Prefix) -> String {
+        let mut text = String::new();
+        // Twenty bytes are never too long for the format, and memory does not refuse them.
+        let _ = bech32::encode_to_fmt::<Bech32, _>(&mut text, prefix.hrp(), &self.0);
+        text
+    }
+
+    /// Reads what [`Address::written`] wrote.
+    ///
+    /// # Errors
+    /// See [`AddressError`].
+    pub fn read(text: &str, prefix: Prefix) -> Result<Self, AddressError> {
+        let parsed =
+            CheckedHrpstring::new::<Bech32>(text).map_err(|e| AddressError::Bech32(e.to_string()))?;
+        if parsed.hrp() != prefix.hrp() {
+            return Err(AddressError::Prefix(parsed.hrp().to_string(), prefix.hrp().to_string()));
+        }
+        let bytes: Vec<u8> = parsed.byte_iter().collect();
+        bytes.as_slice().try_into().map(Self).map_err(|_| AddressError::Length(bytes.len()))
+    }
+}
+
+/// What an address is of: its beginning says so.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// An account.
+    Account,
+    /// The account that is paid for a validator's work.
+    Operator,
+    /// The key with which a validator votes.
+    Consensus,
+}
+
+impl Prefix {
+    fn hrp(self) -> Hrp {
+        match self {
+            Self::Account => HRP,
+            Self::Operator => Hrp::parse_unchecked("allovaloper"),
+            Self::Consensus => Hrp::parse_unchecked("allovalcons"),
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         bech32::encode_to_fmt::<Bech32, _>(f, HRP, &self.0).map_err(|_| fmt::Error)
@@ -60,13 +105,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let parsed =
-            CheckedHrpstring::new::<Bech32>(text).map_err(|e| AddressError::Bech32(e.to_string()))?;
-        if parsed.hrp() != HRP {
-            return Err(AddressError::Prefix(parsed.hrp().to_string()));
-        }
-        let bytes: Vec<u8> = parsed.byte_iter().collect();
-        bytes.as_slice().try_into().map(Self).map_err(|_| AddressError::Length(bytes.len()))
+        Self::read(text, Prefix::Account)
     }
 }
 
@@ -93,7 +132,7 @@ mod tests {
         let typo = String::from_utf8(typo).unwrap();
         assert!(matches!(typo.parse::<Address>(), Err(AddressError::Bech32(_))));
         let other = bech32::encode::<Bech32>(Hrp::parse("cosmos").unwrap(), &[7; 20]).unwrap();
-        assert_eq!(other.parse::<Address>(), Err(AddressError::Prefix("cosmos".into())));
+        assert_eq!(other.parse::<Address>(), Err(AddressError::Prefix("cosmos".into(), PREFIX.into())));
         let short = bech32::encode::<Bech32>(HRP, &[7; 19]).unwrap();
         assert_eq!(short.parse::<Address>(), Err(AddressError::Length(19)));
         assert!("".parse::<Address>().is_err());

@@ -2,13 +2,14 @@
 //! transaction envelopes and their signatures; nothing here knows the state of the chain.
 
 mod address;
+pub mod amino;
 mod json;
 mod schema;
 pub mod sign;
 pub mod tx;
 
-pub use address::{Address, AddressError, PREFIX};
-pub use schema::{DESCRIPTORS, methods};
+pub use address::{Address, AddressError, PREFIX, Prefix};
+pub use schema::{DESCRIPTORS, Route, methods, routes};
 
 /// The token's base unit: 10⁻¹⁸ ALLO.
 pub const DENOM: &str = "uallo";
@@ -133,6 +134,8 @@ pub mod path {
     pub const STATUS: &str = "/dodona.chain.v1.Query/Status";
     /// Number, sequence and balance of an account.
     pub const ACCOUNT: &str = "/dodona.chain.v1.Query/Account";
+    /// What gas costs.
+    pub const GAS: &str = "/dodona.chain.v1.Query/Gas";
     /// What became of a transaction; answered by nodes, not by the state.
     pub const TX: &str = "/dodona.chain.v1.Query/Tx";
     /// One topic.

@@ -21,6 +21,10 @@ use dodona_proto::{
 const PURSE: u128 = 1_000 * ALLO;
 /// What the consumer starts with.
 const CONSUMER_PURSE: u128 = 100_000 * ALLO;
+/// Gifts for a thousand newcomers.
+const FAUCET_PURSE: u128 = 1_000_000 * ALLO;
+/// Whose key the purse for newcomers has.
+pub const FAUCET: &str = "faucet";
 /// What the consumer pays for the topic.
 const FUNDING: u128 = 1_000 * ALLO;
 /// What each reputer stakes.
@@ -78,8 +82,6 @@ pub fn key(seed: u64, name: &str) -> AccountKey {
 /// Parameters of a world that is to be looked at: tokens from the first block on, and forecasts about everybody.
 fn params() -> Params {
     Params {
-        // What the published clients' local settings pay.
-        min_gas_price: 1,
         fixed_emission: 5 * ALLO,
         max_elements_per_forecast: 10_000,
         create_topic_fee: 10 * ALLO,
@@ -91,7 +93,7 @@ fn params() -> Params {
 pub fn genesis(seed: u64, validator_key: [u8; 32], names: &[String]) -> Genesis {
     let account =
         |name: &str, balance| GenesisAccount { address: key(seed, name).address().to_string(), balance };
-    let mut accounts = vec![account("consumer", CONSUMER_PURSE)];
+    let mut accounts = vec![account("consumer", CONSUMER_PURSE), account(FAUCET, FAUCET_PURSE)];
     accounts.extend(names.iter().map(|name| account(name, PURSE)));
     Genesis {
         chain_id: "localnet".into(),

@@ -2,6 +2,7 @@
 //! of the kept versions, and the records. The only code of the house that knows the file.
 
 use crate::engine::{Commit, Engine, View};
+use crate::past::{Old, Past, Replaced};
 use crate::proof::{key_hash, value_hash};
 use crate::tree::{LeafChange, Tree};
 use crate::{Hash, Read, Record, RecordChange, RecordTable, StoreError};
@@ -177,7 +178,7 @@ impl Engine for Disk {
         Ok(())
     }
 
-    fn value_at(&self, version: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    fn view_at(&self, version: u64) -> Result<View, StoreError> {
         let read = self.database.begin_read()?;
         let roots = read.open_table(ROOTS)?;
         let oldest = roots.first()?.map(|(version, _)| version.value());
@@ -188,13 +189,13 @@ impl Engine for Disk {
         if version < first || version > last {
             return Err(StoreError::UnknownVersion { version, oldest, latest });
         }
-        let replaced = read.open_table(REPLACED)?;
-        for later in version + 1..=last {
-            if let Some(old) = replaced.get((later, key))? {
-                return Ok(old.value().map(<[u8]>::to_vec));
-            }
+        // All from one read transaction: a commit meanwhile changes none of it.
+        let values: View = Arc::new(Values { table: read.open_table(VALUES)? });
+        if version == last {
+            return Ok(values);
         }
-        Ok(read.open_table(VALUES)?.get(key)?.map(|value| value.value().to_vec()))
+        let replaced = Undo { table: read.open_table(REPLACED)? };
+        Ok(Arc::new(Past { values, replaced, later: version + 1..=last }))
     }
 
     fn put_records(&self, changes: Vec<RecordChange>) -> Result<(), StoreError> {
@@ -271,6 +272,29 @@ impl Read for Values {
             }
         }
         Ok(())
+    }
+}
+
+/// What commits replaced, as the same transaction sees it.
+struct Undo {
+    table: ReadOnlyTable<(u64, &'static [u8]), Option<&'static [u8]>>,
+}
+
+impl Replaced for Undo {
+    fn get(&self, commit: u64, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, StoreError> {
+        Ok(self.table.get((commit, key))?.map(|old| old.value().map(<[u8]>::to_vec)))
+    }
+
+    fn from<'a>(
+        &'a self,
+        commit: u64,
+        start: &[u8],
+    ) -> Result<Box<dyn Iterator<Item = Old> + 'a>, StoreError> {
+        let entries = self.table.range((commit, start)..(commit.saturating_add(1), &[][..]))?;
+        Ok(Box::new(entries.map(|entry| {
+            let (key, old) = entry?;
+            Ok((key.value().1.to_vec(), old.value().map(<[u8]>::to_vec)))
+        })))
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) trait Engine: Send + Sync {
     /// Makes all of the commit, or none of it.
     fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 
-    /// The value that a key had at a version.
-    fn value_at(&self, version: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The values of a kept version; [`StoreError::UnknownVersion`] for any other.
+    fn view_at(&self, version: u64) -> Result<View, StoreError>;
 
     /// Changes records, all of them or none.
     fn put_records(&self, changes: Vec<RecordChange>) -> Result<(), StoreError>;

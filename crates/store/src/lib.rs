@@ -11,6 +11,7 @@ mod error;
 mod key;
 mod memory;
 mod overlay;
+mod past;
 pub mod proof;
 mod record;
 mod store;

@@ -2,6 +2,7 @@
 //! copies that map (keys and pointers, not values) only while a snapshot of it is alive.
 
 use crate::engine::{Commit, Engine, View};
+use crate::past::{Old, Past, Replaced};
 use crate::{Hash, Read, Record, RecordChange, RecordTable, StoreError};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -18,7 +19,7 @@ struct State {
     oldest_kept: u64,
     values: Arc<Values>,
     /// What the commits of the kept versions replaced, oldest first.
-    replaced: VecDeque<Replaced>,
+    replaced: VecDeque<Arc<Undo>>,
     records: BTreeMap<RecordTable, BTreeMap<Vec<u8>, Vec<u8>>>,
     tags: BTreeMap<String, Vec<u8>>,
 }
@@ -29,10 +30,44 @@ struct Values(BTreeMap<Arc<[u8]>, Value>);
 type Value = Arc<Vec<u8>>;
 
 /// What one commit replaced.
-struct Replaced {
+struct Undo {
     version: u64,
     /// Sorted by key.
     values: Vec<(Vec<u8>, Option<Value>)>,
+}
+
+/// What the commits after a version replaced, one after the other.
+struct Later {
+    first: u64,
+    commits: Vec<Arc<Undo>>,
+}
+
+impl Later {
+    fn values(&self, commit: u64) -> &[(Vec<u8>, Option<Value>)] {
+        let place = commit.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| self.commits.get(place)).map_or(&[], |commit| &commit.values)
+    }
+}
+
+impl Replaced for Later {
+    fn get(&self, commit: u64, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, StoreError> {
+        let values = self.values(commit);
+        let found = values.binary_search_by(|(changed, _)| changed.as_slice().cmp(key)).ok();
+        Ok(found.map(|at| values[at].1.as_ref().map(|value| value.to_vec())))
+    }
+
+    fn from<'a>(
+        &'a self,
+        commit: u64,
+        start: &[u8],
+    ) -> Result<Box<dyn Iterator<Item = Old> + 'a>, StoreError> {
+        let values = self.values(commit);
+        let at = values.partition_point(|(changed, _)| changed.as_slice() < start);
+        let copy = |(key, old): &(Vec<u8>, Option<Value>)| {
+            Ok((key.clone(), old.as_ref().map(|value| value.to_vec())))
+        };
+        Ok(Box::new(values[at..].iter().map(copy)))
+    }
 }
 
 impl Memory {
@@ -89,7 +124,7 @@ impl Engine for Memory {
             }
         }
         if commit.keep_replaced {
-            state.replaced.push_back(Replaced { version: commit.version, values: replaced });
+            state.replaced.push_back(Arc::new(Undo { version: commit.version, values: replaced }));
         }
         while state.replaced.front().is_some_and(|oldest| oldest.version <= commit.oldest_kept) {
             state.replaced.pop_front();
@@ -100,19 +135,20 @@ impl Engine for Memory {
         Ok(())
     }
 
-    fn value_at(&self, version: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    fn view_at(&self, version: u64) -> Result<View, StoreError> {
         let state = self.read();
         let latest = state.latest.map(|(latest, _)| latest);
-        if latest.is_none_or(|latest| version > latest) || version < state.oldest_kept {
+        let Some(last) = latest.filter(|last| (state.oldest_kept..=*last).contains(&version)) else {
             let oldest = latest.map(|_| state.oldest_kept);
             return Err(StoreError::UnknownVersion { version, oldest, latest });
+        };
+        let values = Arc::clone(&state.values) as View;
+        if version == last {
+            return Ok(values);
         }
-        for later in state.replaced.iter().filter(|later| later.version > version) {
-            if let Ok(at) = later.values.binary_search_by(|(changed, _)| changed.as_slice().cmp(key)) {
-                return Ok(later.values[at].1.as_ref().map(|value| value.to_vec()));
-            }
-        }
-        state.values.get(key)
+        let later = state.replaced.iter().filter(|later| later.version > version);
+        let replaced = Later { first: version + 1, commits: later.cloned().collect() };
+        Ok(Arc::new(Past { values, replaced, later: version + 1..=last }))
     }
 
     fn put_records(&self, changes: Vec<RecordChange>) -> Result<(), StoreError> {

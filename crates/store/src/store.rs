@@ -196,9 +196,17 @@ impl Store {
         Ok(Snapshot { latest, view })
     }
 
+    /// The values of a kept version; [`StoreError::UnknownVersion`] for any other. To read an earlier version costs
+    /// a look into what each later commit replaced.
+    pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, StoreError> {
+        // The tree is asked first: what is dropped between the two lines is an error of the second.
+        let root = self.root_at(version)?;
+        Ok(Snapshot { latest: Some((version, root)), view: self.shared.engine.view_at(version)? })
+    }
+
     /// The value that a key had at a kept version; [`StoreError::UnknownVersion`] for any other.
     pub fn get_at(&self, version: u64, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.shared.engine.value_at(version, key)
+        self.shared.engine.view_at(version)?.get(key)
     }
 
     /// Computes what the batch makes of the latest version, and installs nothing.
@@ -271,7 +279,7 @@ impl Store {
     /// The value of a raw key at a kept version, or its absence, with the proof of it.
     pub fn prove(&self, version: u64, key: &[u8]) -> Result<Proven, StoreError> {
         let tree = self.tree_at(version)?;
-        let value = self.shared.engine.value_at(version, key)?;
+        let value = self.shared.engine.view_at(version)?.get(key)?;
         Ok(Proven { version, root: tree.root(), value, proof: tree.prove(&key_hash(key)) })
     }
 

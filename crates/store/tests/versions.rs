@@ -33,6 +33,27 @@ fn all(snapshot: &Snapshot) -> Values {
     found
 }
 
+/// Scans of an earlier version by prefix, from a start and cut short, against the model.
+fn scans_alike(past: &Snapshot, values: &Values, key: &[u8]) {
+    for (prefix, start) in [(key, key), (&key[..1], key), (&[][..], key)] {
+        let wanted: Vec<&Vec<u8>> = values
+            .range(start.to_vec()..)
+            .map(|(key, _)| key)
+            .filter(|key| key.starts_with(prefix))
+            .collect();
+        for limit in [1, 2, usize::MAX] {
+            let mut found = Vec::new();
+            past.scan_from(prefix, start, &mut |key, value| {
+                assert_eq!(values.get(key).unwrap(), value);
+                found.push(key.to_vec());
+                found.len() < limit
+            })
+            .unwrap();
+            assert_eq!(found, wanted.iter().copied().take(limit).cloned().collect::<Vec<_>>());
+        }
+    }
+}
+
 fn agrees(store: &Store, history: &[Values], first: u64, keep: u64, keys: &[Vec<u8>]) {
     let latest = first + history.len() as u64 - 1;
     let snapshot = store.snapshot().unwrap();
@@ -44,13 +65,19 @@ fn agrees(store: &Store, history: &[Values], first: u64, keep: u64, keys: &[Vec<
             assert!(matches!(store.root_at(version), Err(StoreError::UnknownVersion { .. })));
             assert!(matches!(store.prove(version, b"key"), Err(StoreError::UnknownVersion { .. })));
             assert!(matches!(store.get_at(version, b"key"), Err(StoreError::UnknownVersion { .. })));
+            assert!(matches!(store.snapshot_at(version), Err(StoreError::UnknownVersion { .. })));
             continue;
         }
         let fresh = Store::memory(keeping(1));
         let leaves = Batch::from_changes(values.iter().map(|(key, value)| put(key, value)));
         let root = fresh.prepare(leaves).root();
         assert_eq!(store.root_at(version).unwrap(), root);
+        let past = store.snapshot_at(version).unwrap();
+        assert_eq!((past.version(), past.root()), (Some(version), root));
+        assert_eq!(&all(&past), values);
         for key in keys {
+            scans_alike(&past, values, key);
+            assert_eq!(past.get(key).unwrap().as_ref(), values.get(key));
             let proven = store.prove(version, key).unwrap();
             assert_eq!(proven.value.as_ref(), values.get(key));
             assert_eq!(store.get_at(version, key).unwrap().as_ref(), values.get(key));

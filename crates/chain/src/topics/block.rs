@@ -15,12 +15,12 @@ use super::{
         LOSSES, LabelRules, MEMBERS, Member, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS, Part,
         Payload, Places, RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part, phase,
     },
+    tell,
     void::close_void,
 };
 use crate::{
     ctx::{Ctx, Step},
     error::Failure,
-    event::Event,
     state::State,
 };
 
@@ -69,14 +69,7 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     NONCES.put(ctx.state, &(id, topic.opened), &nonce);
     topic.last_opened = nonce;
     topic.opened += 1;
-    ctx.emit(
-        Event::new("epoch_opened")
-            .with("topic_id", id)
-            .with("nonce", nonce)
-            .with("worker_last", epoch.worker_last)
-            .with("truth_first", epoch.truth_first)
-            .with("truth_last", epoch.truth_last),
-    );
+    ctx.emit(tell::epoch_opened(id, nonce, &epoch));
     forget_old(ctx, topic)?;
     schedule::next(ctx, topic)
 }
@@ -85,12 +78,7 @@ fn open(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
 fn call_reputers(ctx: &mut Ctx, id: u64, nonce: u64) -> Result<(), Failure> {
     let Some(epoch) = EPOCHS.get(ctx.state, &(id, nonce))? else { return Ok(()) };
     if epoch.state == EpochState::Combined {
-        ctx.emit(
-            Event::new("truth_opened")
-                .with("topic_id", id)
-                .with("nonce", nonce)
-                .with("truth_last", epoch.truth_last),
-        );
+        ctx.emit(tell::truth_opened(id, nonce, epoch.truth_last));
     }
     Ok(())
 }
@@ -117,6 +105,7 @@ fn forget_old(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
         LOSSES.delete(ctx.state, &key);
         REGISTRY.delete(ctx.state, &key);
         topic.oldest += 1;
+        ctx.emit(tell::epoch_forgotten(id, nonce));
     }
     Ok(())
 }
@@ -155,6 +144,7 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
         MEMBERS.put(ctx.state, &(id, *part, *account), member);
     }
     let answer = record(ctx.height, &input, &opening, trail);
+    ctx.emit(tell::epoch_combined(topic, ctx.height, &input, &opening, &answer));
     resist(ctx, topic, &input)?;
     INFERENCES.put(
         ctx.state,
@@ -165,14 +155,6 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
             values: answer.columns.iter().map(|c| (c.label.clone(), c.combined, c.interval)).collect(),
             members: answer.parts.len() as u32,
         },
-    );
-    let values: Vec<String> = answer.columns.iter().map(|c| c.combined.to_string()).collect();
-    ctx.emit(
-        Event::new("epoch_combined")
-            .with("topic_id", id)
-            .with("nonce", nonce)
-            .with("value", values.join(" "))
-            .with("members", answer.parts.len()),
     );
     epoch.state = EpochState::Combined;
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
@@ -310,6 +292,7 @@ fn resist(ctx: &mut Ctx, topic: &mut Topic, input: &OpenInput) -> Result<(), Fai
     if let Ok(opening) = judge::open(&filtered) {
         let answer = record(ctx.height, &filtered, &opening, [0; 32]);
         RESISTANT.put(ctx.state, &(input.topic, input.nonce), &answer);
+        ctx.emit(tell::epoch_resisted(input.topic, input.nonce, &answer));
     }
     Ok(())
 }

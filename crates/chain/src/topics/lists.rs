@@ -13,9 +13,11 @@ use dodona_store::{Map, Read, StoreError};
 use super::{
     handle::{TopicError, load_topic, parse_address},
     state::{Key, TOPICS, Topic, role},
+    tell,
 };
 use crate::{
     ctx::Ctx,
+    emissions,
     error::Failure,
     event::Event,
     gas, mint,
@@ -94,8 +96,7 @@ pub(super) fn require(ctx: &Ctx, topic: &Topic, as_role: u8, who: Address) -> Re
     if may(ctx.state, ctx.params, topic, as_role, who)? {
         return Ok(());
     }
-    let what = if as_role == role::WORKER { "submit to this topic" } else { "report or stake in this topic" };
-    Err(TopicError::NotPermitted { who, what }.into())
+    Err(TopicError::NotListed { who, as_role: role::name(as_role) }.into())
 }
 
 /// `MsgEditList`.
@@ -142,13 +143,7 @@ pub(crate) fn edit(ctx: &mut Ctx, from: Address, m: &MsgEditList) -> Result<(), 
     for who in &add {
         LISTS.put(ctx.state, &(list as u8, topic, who.0), &());
     }
-    ctx.emit(
-        Event::new("list_edited")
-            .with("list", list.as_str_name())
-            .with("topic_id", topic)
-            .with("added", add.len())
-            .with("removed", remove.len()),
-    );
+    ctx.emit(tell::list_edited(list, topic, &add, &remove));
     Ok(())
 }
 
@@ -163,12 +158,7 @@ pub(crate) fn set_topic(ctx: &mut Ctx, from: Address, m: &MsgSetTopicLists) -> R
     topic.spec.worker_list = m.worker_list.unwrap_or(topic.spec.worker_list);
     topic.spec.reputer_list = m.reputer_list.unwrap_or(topic.spec.reputer_list);
     TOPICS.put(ctx.state, &topic.id, &topic);
-    ctx.emit(
-        Event::new("topic_lists")
-            .with("topic_id", topic.id)
-            .with("workers", topic.spec.worker_list)
-            .with("reputers", topic.spec.reputer_list),
-    );
+    ctx.emit(tell::topic_lists(&topic, m.worker_list, m.reputer_list));
     Ok(())
 }
 
@@ -188,6 +178,8 @@ pub(crate) fn update_params(ctx: &mut Ctx, from: Address, m: &MsgUpdateParams) -
     for (name, value) in &changes {
         ctx.emit(Event::new("param_changed").with("name", name).with("value", value));
     }
+    let shown = emissions::params_view(&changed);
+    ctx.emit(tell::params_changed(shown));
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub mod schedule;
 mod score;
 pub mod stake;
 pub mod state;
+mod tell;
 mod void;
 
 use dodona_proto::Address;

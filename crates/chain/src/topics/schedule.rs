@@ -5,9 +5,9 @@ use dodona_mechanism::{Real, real::func, stats};
 
 use super::{
     state::{DUE, POTS, SHARED, TOPICS, Topic, phase},
-    topics_rewards,
+    tell, topics_rewards,
 };
-use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event, params::Params, state::State};
+use crate::{accounts, bank, ctx::Ctx, error::Failure, params::Params, state::State};
 
 /// Furthest the forecast of a topic's funding looks ahead.
 const DRY_HORIZON: u64 = 10_000;
@@ -138,7 +138,7 @@ pub(super) fn wake(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     topic.active = true;
     topic.next_open = block;
     share(ctx.state, topic, weight)?;
-    ctx.emit(Event::new("topic_activated").with("topic_id", topic.id).with("weight", weight));
+    ctx.emit(tell::topic_status(topic, weight));
     Ok(())
 }
 
@@ -150,7 +150,9 @@ pub(super) fn turn(ctx: &mut Ctx, topic: &mut Topic) -> Result<bool, Failure> {
         topic.weight = Some(weight);
     }
     share(ctx.state, topic, weight)?;
-    topic.revenue = drip(topic.revenue, topic.spec.epoch_length, ctx.params);
+    let revenue = topic.revenue;
+    topic.revenue = drip(revenue, topic.spec.epoch_length, ctx.params);
+    ctx.emit(tell::topic_weighed(topic, weight, revenue));
     if weight < ctx.params.min_topic_weight || weight == Real::ZERO {
         sleep(ctx, topic)?;
         return Ok(false);
@@ -204,7 +206,7 @@ fn sleep(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
     topic.next_open = 0;
     let weight = known_weight(topic, ctx.params);
     share(ctx.state, topic, weight)?;
-    ctx.emit(Event::new("topic_deactivated").with("topic_id", topic.id).with("weight", weight));
+    ctx.emit(tell::topic_status(topic, weight));
     return_pot(ctx.state, topic)
 }
 

@@ -15,14 +15,13 @@ use super::{
         Outcome, PAID, POTS, Paid, Part, Payout, RECORDS, REGISTRATIONS, REGISTRY, REGRETS, REPORTS, Record,
         RegretState, Report, ReportRow, SPLITS, Topic, Void, part, role,
     },
-    topics_rewards,
+    tell, topics_rewards,
     void::close_void,
 };
 use crate::{
     bank,
     ctx::{Ctx, Step},
     error::Failure,
-    event::Event,
 };
 
 /// A member's record under its key.
@@ -100,12 +99,13 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
     for (key, member) in members.iter().chain(&reputers) {
         MEMBERS.put(ctx.state, key, member);
     }
-    if let Some(mut regrets) = judged.regrets {
-        forget_absent(ctx, id, &mut regrets, &answer.parts)?;
-        REGRETS.put(ctx.state, &id, &regrets);
+    let mut regrets = judged.regrets.clone();
+    if let Some(regrets) = &mut regrets {
+        forget_absent(ctx, id, regrets, &answer.parts)?;
+        REGRETS.put(ctx.state, &id, regrets);
     }
-    if let Some(split) = judged.split {
-        SPLITS.put(ctx.state, &id, &split);
+    if let Some(split) = &judged.split {
+        SPLITS.put(ctx.state, &id, split);
     }
     for (key, _) in REPORTS.scan_prefix(ctx.state, &key, usize::MAX)? {
         REPORTS.delete(ctx.state, &key);
@@ -118,15 +118,17 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
     topic.power = judged.memory;
     schedule::return_pot(ctx.state, topic)?;
 
-    let truth: Vec<String> = judged.truth.iter().map(|(label, value)| format!("{label}={value}")).collect();
-    ctx.emit(
-        Event::new("epoch_scored")
-            .with("topic_id", id)
-            .with("nonce", nonce)
-            .with("truth", truth.join(" "))
-            .with("loss", judged.sums.network)
-            .with("reward", paid.all),
-    );
+    ctx.emit(tell::epoch_scored(&tell::Scored {
+        topic,
+        nonce,
+        height: ctx.height,
+        judged: &judged,
+        parts: &answer.parts,
+        reports: &input.reports,
+        merits: members.iter().chain(&reputers).map(|((.., who), member)| (*who, member.merit)).collect(),
+        regrets: regrets.as_ref(),
+        paid: paid.all,
+    }));
     epoch.state = EpochState::Scored;
     EPOCHS.put(ctx.state, &key, &epoch);
     let bundles = input.reports.into_iter().filter_map(|r| match r.report {

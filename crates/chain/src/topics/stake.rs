@@ -16,13 +16,12 @@ use super::{
     handle::{TopicError, load_topic, parse_address, positive, require_registered},
     lists, schedule, stake_account,
     state::{Key, TOPICS, Topic, role},
-    topics_pending, topics_rewards,
+    tell, topics_pending, topics_rewards,
 };
 use crate::{
     bank::{self, BankError},
     ctx::Ctx,
     error::Failure,
-    event::Event,
     gas,
     state::State,
 };
@@ -75,6 +74,8 @@ pub struct Delegation {
 pub struct Removal {
     /// At most what is staked.
     pub amount: u128,
+    /// Block in which it was asked for.
+    pub since: u64,
     /// Block at whose end it leaves.
     pub at: u64,
 }
@@ -111,10 +112,10 @@ pub(crate) fn add(ctx: &mut Ctx, from: Address, m: &MsgAddStake) -> Result<(), F
     // Nothing below can fail.
     bank::transfer(ctx.state, from, stake_account(), amount)?;
     let stake = of(ctx.state, topic.id, from.0)?;
-    STAKES.put(ctx.state, &(topic.id, from.0), &Stake { own: stake.own + amount, ..stake });
+    let stake = Stake { own: stake.own + amount, ..stake };
+    STAKES.put(ctx.state, &(topic.id, from.0), &stake);
     grow(ctx, &mut topic, amount)?;
-    let id = topic.id;
-    ctx.emit(Event::new("staked").with("topic_id", id).with("reputer", from).with("amount", amount));
+    ctx.emit(tell::staked(topic.id, from, amount, stake.authority()));
     Ok(())
 }
 
@@ -138,15 +139,10 @@ pub(crate) fn delegate(ctx: &mut Ctx, from: Address, m: &MsgDelegateStake) -> Re
     let had = DELEGATIONS.get(ctx.state, &key)?.map_or(0, |d| d.amount);
     DELEGATIONS.put(ctx.state, &key, &Delegation { amount: had + amount, settled: stake.per_share });
     DELEGATORS.put(ctx.state, &(from.0, topic.id, reputer.0), &());
-    STAKES.put(ctx.state, &(topic.id, reputer.0), &Stake { delegated: stake.delegated + amount, ..stake });
+    let stake = Stake { delegated: stake.delegated + amount, ..stake };
+    STAKES.put(ctx.state, &(topic.id, reputer.0), &stake);
     grow(ctx, &mut topic, amount)?;
-    ctx.emit(
-        Event::new("delegated")
-            .with("topic_id", topic.id)
-            .with("reputer", reputer)
-            .with("delegator", from)
-            .with("amount", amount),
-    );
+    ctx.emit(tell::delegated(topic.id, reputer, from, amount, stake.authority()));
     Ok(())
 }
 
@@ -160,13 +156,7 @@ pub(crate) fn claim(ctx: &mut Ctx, from: Address, m: &MsgClaimDelegateRewards) -
     }
     // Nothing below can fail.
     let amount = collect(ctx.state, topic.id, reputer.0, from)?;
-    ctx.emit(
-        Event::new("delegate_rewards")
-            .with("topic_id", topic.id)
-            .with("reputer", reputer)
-            .with("delegator", from)
-            .with("amount", amount),
-    );
+    ctx.emit(tell::rewards_collected(topic.id, reputer, from, amount));
     Ok(())
 }
 
@@ -235,16 +225,9 @@ fn schedule_removal(
         LEAVING.delete(ctx.state, &(kind, older.at, topic, reputer, staker.0));
     }
     let at = ctx.height.saturating_add(ctx.params.remove_stake_delay_window);
-    REMOVALS.put(ctx.state, &key, &Removal { amount, at });
+    REMOVALS.put(ctx.state, &key, &Removal { amount, since: ctx.height, at });
     LEAVING.put(ctx.state, &(kind, at, topic, reputer, staker.0), &());
-    ctx.emit(
-        Event::new("stake_removal")
-            .with("topic_id", topic)
-            .with("reputer", Address(reputer))
-            .with("staker", staker)
-            .with("amount", amount)
-            .with("block", at),
-    );
+    ctx.emit(tell::removal_begun(topic, reputer, staker, amount, at));
     Ok(())
 }
 
@@ -254,7 +237,7 @@ fn cancel_removal(ctx: &mut Ctx, topic: u64, reputer: Key, staker: Address, kind
     // Nothing below can fail.
     REMOVALS.delete(ctx.state, &key);
     LEAVING.delete(ctx.state, &(kind, removal.at, topic, reputer, staker.0));
-    ctx.emit(Event::new("stake_removal_cancelled").with("topic_id", topic).with("staker", staker));
+    ctx.emit(tell::removal_cancelled(topic, reputer, staker));
     Ok(())
 }
 
@@ -310,13 +293,7 @@ fn leave(ctx: &mut Ctx, id: u64, reputer: Key, staker: Address, kind: u8) -> Res
     topic.stake -= amount;
     schedule::lighten(ctx, &mut topic)?;
     TOPICS.put(ctx.state, &id, &topic);
-    ctx.emit(
-        Event::new("stake_removed")
-            .with("topic_id", id)
-            .with("reputer", Address(reputer))
-            .with("staker", staker)
-            .with("amount", amount),
-    );
+    ctx.emit(tell::stake_left(id, reputer, staker, amount, stake.authority()));
     Ok(())
 }
 
@@ -356,6 +333,8 @@ pub(super) fn pay(ctx: &mut Ctx, topic: &mut Topic, reputer: Key, reward: u128) 
     topic.stake += own;
     let all = total(ctx.state)?;
     TOTAL.put(ctx.state, &(all + own));
+    let (authority, per_share) = (stake.authority(), stake.per_share.get());
+    ctx.emit(tell::reputer_paid(topic.id, reputer, (own, delegators), authority, per_share));
     Ok(own)
 }
 

@@ -36,6 +36,9 @@ pub const POTS: Map<u64, u128> = Map::new(*b"tp");
 pub const SHARED: Item<Shared> = Item::new(*b"tw");
 /// (Topic, role, account) → registration. Written by register, unregister and transfer_ownership.
 pub const REGISTRATIONS: Map<(u64, u8, Key), Registration> = Map::new(*b"tr");
+/// (Role, account, topic counted down): the same, to be found by account, newest topic first. Written by register and
+/// unregister.
+pub const ROLES: Map<(u8, Key, u64), ()> = Map::new(*b"t6");
 /// (Topic, part, account) → record of a member. Written when it is first heard, whenever it submits and is scored.
 pub const MEMBERS: Map<(u64, u8, Key), Member> = Map::new(*b"tm");
 /// (Topic, nonce) → where an epoch stands: small, because every payload and report reads it. Written by both and when
@@ -96,6 +99,11 @@ pub mod role {
     pub const WORKER: u8 = 1;
     /// Brings truth.
     pub const REPUTER: u8 = 2;
+
+    /// For people and for the wire.
+    pub fn name(role: u8) -> &'static str {
+        if role == WORKER { "worker" } else { "reputer" }
+    }
 }
 
 /// Parts a member plays, each with a record of its own.

@@ -5,9 +5,9 @@ use super::{
     state::{
         DUE, EPOCHS, Epoch, EpochState, OPENINGS, POTS, RECORDS, REGISTRY, REPORTS, Topic, Void, part, phase,
     },
-    topics_rewards,
+    tell, topics_rewards,
 };
-use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event};
+use crate::{accounts, bank, ctx::Ctx, error::Failure};
 
 /// Ends an epoch without a score. Its claim on the topic's pot goes back to the ecosystem: a topic that nobody brings
 /// the truth for must not save up for a single lucky epoch.
@@ -31,6 +31,7 @@ pub(super) fn close_void(
     if !RECORDS.contains(ctx.state, &(id, nonce))? {
         REGISTRY.delete(ctx.state, &(id, nonce));
     }
+    let answered = epoch.state == EpochState::Combined;
     epoch.state = EpochState::Void(reason);
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     OPENINGS.delete(ctx.state, &(id, nonce));
@@ -39,12 +40,6 @@ pub(super) fn close_void(
     }
     admit::close(ctx.state, id, nonce, part::REPUTER)?;
     schedule::return_pot(ctx.state, topic)?;
-    ctx.emit(
-        Event::new("epoch_void")
-            .with("topic_id", id)
-            .with("nonce", nonce)
-            .with("reason", reason.text())
-            .with("returned", claim),
-    );
+    ctx.emit(tell::epoch_void(id, nonce, answered, reason, claim));
     Ok(())
 }

@@ -21,8 +21,8 @@ fn a_genesis_reads_back_as_it_was_written() {
 
 #[test]
 fn absent_parameters_take_their_defaults() {
-    let read = changed(|g| g["params"] = json!({ "min_gas_price": 3 })).unwrap();
-    assert_eq!(read.params, Params { min_gas_price: 3, ..Params::default() });
+    let read = changed(|g| g["params"] = json!({ "max_messages": 3 })).unwrap();
+    assert_eq!(read.params, Params { max_messages: 3, ..Params::default() });
     let read = changed(|g| drop(g.as_object_mut().unwrap().remove("params"))).unwrap();
     assert_eq!(read.params, Params::default());
 }
@@ -78,7 +78,7 @@ fn a_wrong_genesis_is_refused_by_the_name_of_the_field() {
         (set("/params/blocks_per_month", json!(0)), "blocks_per_month must be at least 1"),
         (set("/params/min_epoch_length", json!(0)), "min_epoch_length must be at least 1"),
         (set("/params/epoch_retention", json!(0)), "epoch_retention must be at least 1"),
-        (set("/params", json!({ "min_gas_prize": 3 })), "not readable"),
+        (set("/params", json!({ "max_massages": 3 })), "not readable"),
         (Box::new(|g| g["colour"] = json!("red")), "not readable"),
         (Box::new(|g| drop(g.as_object_mut().unwrap().remove("time_ms"))), "not readable"),
     ];

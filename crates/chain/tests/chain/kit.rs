@@ -251,6 +251,8 @@ pub struct Net {
     pub app: App,
     /// Last committed block.
     pub height: u64,
+    /// What published clients were told so far: block, name, message.
+    pub told: Vec<(u64, String, Vec<u8>)>,
     /// Complete inputs of every computation so far.
     pub trails: Vec<Trail>,
 }
@@ -273,7 +275,7 @@ impl Net {
         let store = Store::memory(Config { keep_versions: 1, ..Config::default() });
         let app = App::open(store, genesis, signatures).expect("the kit's genesis is valid");
         app.check_invariants().expect("invariants hold at genesis");
-        Self { app, height: 0, trails: Vec::new() }
+        Self { app, height: 0, told: Vec::new(), trails: Vec::new() }
     }
 
     /// Number and sequence of an account; zeros while it does not exist.
@@ -332,6 +334,9 @@ impl Net {
     pub fn commit(&mut self, executed: Executed) -> Vec<Receipt> {
         let (root, receipts) = (executed.root, executed.receipts.clone());
         self.trails.extend(executed.trails.iter().cloned());
+        let events = receipts.iter().flat_map(|r| &r.events).chain(&executed.events);
+        let told = events.flat_map(|event| event.published.clone());
+        self.told.extend(told.map(|message| (self.height + 1, message.name, message.bytes)));
         assert_eq!(self.app.commit(executed, Vec::new()).expect("the block follows"), root);
         self.height += 1;
         self.app.check_invariants().unwrap_or_else(|broken| panic!("block {}: {broken}", self.height));

@@ -4,21 +4,27 @@
 
 mod abuse;
 mod access;
+mod amino;
 mod audit;
 mod bank;
 mod determinism;
 mod emissions;
 mod epochs;
+mod fees;
 mod garbage;
+mod gas;
 mod genesis;
 mod hostile;
 mod kit;
 mod labels;
 mod losses;
 mod messages;
+mod older;
 mod queries;
+mod refusals;
 mod sortition;
 mod stakes;
 mod supply;
+mod told;
 mod topics;
 mod transactions;

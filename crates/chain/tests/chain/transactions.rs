@@ -91,9 +91,9 @@ fn what_cannot_be_in_a_block_is_refused_with_its_own_code_and_charges_nobody() {
         ("two signatures", raw(&|r| r.signatures.push(r.signatures[0].clone())), 4, "one signature"),
         ("no signature", raw(&|r| r.signatures.clear()), 4, "one signature"),
         (
-            "amino mode",
+            "textual mode",
             edit(&|_, a| {
-                let mode = SignMode::LegacyAminoJson.into();
+                let mode = SignMode::Textual.into();
                 let sum = Some(mode_info::Sum::Single(mode_info::Single { mode }));
                 a.signer_infos[0].mode_info = Some(ModeInfo { sum });
             }),
@@ -135,9 +135,9 @@ fn what_cannot_be_in_a_block_is_refused_with_its_own_code_and_charges_nobody() {
         ("sender without account", own(send("nobody", "bob", 1)), 9, &nobody),
         (
             "fee too low",
-            own(Tx { fee: u128::from(GAS) * 10 - 1, ..good.clone() }),
+            own(Tx { fee: u128::from(GAS) - 1, ..good.clone() }),
             13,
-            "required: 4000000uallo",
+            "insufficient fees; got: 399999uallo required: 400000uallo: insufficient fee",
         ),
         ("fee above balance", own(Tx { fee: 2 * PURSE, ..good.clone() }), 5, "insufficient funds"),
         ("gas below the size of the transaction", own(good.clone().gas(BASE)), 11, "out of gas"),

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use dodona_client::{Client, ClientError};
 use dodona_consensus::SigningKey;
-use dodona_node::{Clock, Gate, Height, Home, Limits, Node, NodeConfig, NodeHandle};
+use dodona_node::{Clock, Gate, Height, Home, Node, NodeConfig, NodeHandle};
 use dodona_participant::{role::Timeline, series::Series};
 use dodona_proto::topics::{Loss, QueryEpochResponse};
 use dodona_sim::{
@@ -138,13 +138,12 @@ impl<'a> Demo<'a> {
         let (grpc, rpc) = (local(args.grpc_port)?, local(args.rpc_port)?);
         let gate = Gate::new();
         let mut node = Node::start(NodeConfig {
-            home,
-            clock: Clock::Steps(STEP_MS),
-            pace: dodona_node::Pace::OnDemand(gate.clone()),
-            mempool: Limits::default(),
+            // A headless run is only itself: what others ask must not change its state.
+            faucet: (!args.headless).then(|| world::key(args.seed, world::FAUCET)),
             rest: Some(rest),
             grpc: Some(grpc),
             rpc: Some(rpc),
+            ..NodeConfig::quiet(home, Clock::Steps(STEP_MS), dodona_node::Pace::OnDemand(gate.clone()))
         })
         .await?;
         let handle = node.handle().clone();

@@ -1,92 +1,162 @@
-//! Events of a block in the words of `emissions.v10`: types are protobuf names, attributes JSON texts of fields.
+//! Events in the words of published clients (docs/clients.md): the chain says which message of `emissions.v10` tells
+//! what happened, and one function here shows any message as a typed event, by its descriptor.
 
-use dodona_chain::Event;
-use dodona_proto::{
-    path,
-    topics::{QueryEpochRequest, QueryEpochResponse},
-};
-use prost::Message;
-use serde_json::{Value, json};
+use std::sync::LazyLock;
 
-use crate::NodeHandle;
+use dodona_chain::{Event, Published};
+use dodona_proto::DESCRIPTORS;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, SerializeOptions};
+use serde_json::{Map, Value};
 
 /// One event: its type, and attributes in the order of their keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Typed {
     pub kind: String,
     pub attributes: Vec<(String, String)>,
 }
 
-/// An attribute's text: JSON, 64-bit integers and strings in quotes.
-fn quoted(value: impl ToString) -> String {
-    Value::String(value.to_string()).to_string()
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(DESCRIPTORS).expect("the schemas were compiled with this program")
+});
+
+/// Events by which workers of the release before know when to speak; they ask for them by its name.
+const ALSO_V9: [&str; 5] = [
+    "EventWorkerSubmissionWindowOpened",
+    "EventWorkerSubmissionWindowClosed",
+    "EventReputerSubmissionWindowOpened",
+    "EventReputerSubmissionWindowClosed",
+    "EventRewardsSettled",
+];
+
+/// Events of a block's own work, as subscribers know them. The same at any later time: nothing is looked up.
+pub(crate) fn of_block(events: &[Event]) -> Vec<Typed> {
+    events.iter().flat_map(|event| shown(event, ("mode", "EndBlock".into()))).collect()
 }
 
-fn typed(name: &str, mut attributes: Vec<(&str, String)>) -> Typed {
-    attributes.sort_by_key(|(key, _)| key.to_string());
-    let mut attributes: Vec<(String, String)> =
-        attributes.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-    attributes.push(("mode".into(), "EndBlock".into()));
-    Typed { kind: format!("emissions.v10.{name}"), attributes }
+/// Events of a transaction that did what it asked for, as subscribers know them; each with the place of its message.
+pub(crate) fn of_tx(events: &[Event]) -> Vec<Typed> {
+    events.iter().flat_map(|event| shown(event, ("msg_index", event.message.to_string()))).collect()
 }
 
-/// Events of a block's own work, as subscribers know them.
-pub(crate) fn of_block(node: &NodeHandle, height: u64, events: &[Event]) -> Vec<Typed> {
-    let mut out = Vec::new();
-    for event in events {
-        let get = |key: &str| {
-            event.attributes.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, v)| v.clone())
-        };
-        let window = |end: &str| {
-            vec![
-                ("topic_id", quoted(get("topic_id"))),
-                ("nonce_block_height", quoted(get("nonce"))),
-                ("window_end_block", quoted(get(end))),
-            ]
-        };
-        let closed =
-            || vec![("topic_id", quoted(get("topic_id"))), ("nonce_block_height", quoted(get("nonce")))];
-        match event.kind.as_str() {
-            "epoch_opened" => out.push(typed("EventWorkerSubmissionWindowOpened", window("worker_last"))),
-            "epoch_combined" => out.push(typed("EventWorkerSubmissionWindowClosed", closed())),
-            "truth_opened" => out.push(typed("EventReputerSubmissionWindowOpened", window("truth_last"))),
-            "epoch_scored" => {
-                out.push(typed("EventReputerSubmissionWindowClosed", closed()));
-                rewards(node, height, &get("topic_id"), &get("nonce"), &mut out);
-            }
-            _ => {}
-        }
+fn shown(event: &Event, last: (&str, String)) -> Vec<Typed> {
+    let mut out = Vec::with_capacity(event.published.len());
+    for published in &event.published {
+        // A message the program does not know was written by a later one.
+        let Some(mut typed) = typed(published) else { continue };
+        typed.attributes.push((last.0.to_string(), last.1.clone()));
+        let short = published.name.rsplit('.').next().unwrap_or_default();
+        let older = ALSO_V9
+            .contains(&short)
+            .then(|| Typed { kind: format!("emissions.v9.{short}"), attributes: typed.attributes.clone() });
+        out.push(typed);
+        out.extend(older);
     }
     out
 }
 
-/// Who was paid what for an epoch, role by role.
-fn rewards(node: &NodeHandle, height: u64, topic: &str, nonce: &str, out: &mut Vec<Typed>) {
-    let (Ok(topic_id), Ok(number)) = (topic.parse(), nonce.parse()) else { return };
-    let request = QueryEpochRequest { topic_id, nonce: number, resistant: false }.encode_to_vec();
-    let Ok(bytes) = node.query(path::EPOCH, &request) else { return };
-    let Ok(epoch) = QueryEpochResponse::decode(bytes.as_slice()) else { return };
-    let of = |forecaster: bool| -> Vec<(&String, &String)> {
-        epoch.parts.iter().filter(|p| p.forecaster == forecaster).map(|p| (&p.address, &p.reward)).collect()
+/// A message as a typed event: one attribute per field by its name, absent fields included, values as JSON texts.
+fn typed(published: &Published) -> Option<Typed> {
+    let descriptor = POOL.get_message_by_name(&published.name)?;
+    let message = DynamicMessage::decode(descriptor.clone(), published.bytes.as_slice()).ok()?;
+    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+    let json = message.serialize_with_options(serde_json::value::Serializer, &options).ok()?;
+    let fields: Map<String, Value> = serde_json::from_value(json).ok()?;
+    let text = |field: FieldDescriptor| {
+        let value = match fields.get(field.name()) {
+            // Bytes that are not there are told as nothing at all, and so are messages.
+            Some(Value::String(text)) if text.is_empty() && field.kind() == Kind::Bytes => &Value::Null,
+            Some(value) => value,
+            None => &Value::Null,
+        };
+        (field.name().to_string(), value.to_string())
     };
-    let reputers: Vec<(&String, &String)> = epoch.truths.iter().map(|r| (&r.address, &r.reward)).collect();
-    let roles = [
-        ("ACTOR_TYPE_INFERER_UNSPECIFIED", of(false)),
-        ("ACTOR_TYPE_FORECASTER", of(true)),
-        ("ACTOR_TYPE_REPUTER", reputers),
-    ];
-    for (actor, paid) in roles.into_iter().filter(|(_, paid)| !paid.is_empty()) {
-        let (addresses, rewards): (Vec<&String>, Vec<&String>) = paid.into_iter().unzip();
-        out.push(typed(
-            "EventRewardsSettled",
-            vec![
-                ("actor_type", quoted(actor)),
-                ("topic_id", quoted(topic)),
-                ("block_height", quoted(nonce)),
-                ("block_height_tx", quoted(height)),
-                ("addresses", json!(addresses).to_string()),
-                ("rewards", json!(rewards).to_string()),
-            ],
-        ));
+    let mut attributes: Vec<(String, String)> = descriptor.fields().map(text).collect();
+    attributes.sort_unstable();
+    Some(Typed { kind: published.name.clone(), attributes })
+}
+
+#[cfg(test)]
+mod tests {
+    use dodona_proto::emissions::v10;
+
+    use super::*;
+
+    #[test]
+    fn every_field_is_told_in_the_order_of_names_and_as_json() {
+        let message = v10::EventRewardsSettled {
+            actor_type: v10::ActorType::Forecaster.into(),
+            topic_id: 1,
+            addresses: vec!["a".into(), "b".into()],
+            rewards: vec!["7".into(), "8".into()],
+            ..Default::default()
+        };
+        let event = Event::new("scored").telling(message);
+        let shown = shown(&event, ("mode", "EndBlock".into()));
+        let pairs = |typed: &Typed| -> Vec<String> {
+            typed.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect()
+        };
+        let expected = [
+            r#"actor_type="ACTOR_TYPE_FORECASTER""#,
+            r#"addresses=["a","b"]"#,
+            r#"block_height="0""#,
+            r#"block_height_tx="0""#,
+            r#"rewards=["7","8"]"#,
+            r#"topic_id="1""#,
+            "mode=EndBlock",
+        ];
+        assert_eq!(
+            shown.iter().map(|t| t.kind.as_str()).collect::<Vec<_>>(),
+            ["emissions.v10.EventRewardsSettled", "emissions.v9.EventRewardsSettled"]
+        );
+        assert!(shown.iter().all(|typed| pairs(typed) == expected), "{shown:?}");
+    }
+
+    #[test]
+    fn bytes_messages_numbers_and_booleans_read_as_clients_read_them() {
+        let event = Event::new("x")
+            .telling(v10::EventInsertInfererPayload {
+                inferer: "me".into(),
+                values: vec![v10::InputLabeledValue { label: "y".into(), value: "1.5".into() }],
+                ..Default::default()
+            })
+            .telling(v10::EventInsertInfererPayload { extra_data: vec![1, 2], ..Default::default() })
+            .telling(v10::EventTopicStatusChanged { topic_id: u64::MAX, is_active: false })
+            .telling(v10::EventInsertReputerPayload::default());
+        let event = Event { message: 3, ..event };
+        let all = of_tx(&[event]);
+        let value = |place: usize, key: &str| {
+            let pair = all[place].attributes.iter().find(|(k, _)| k == key);
+            pair.unwrap_or_else(|| panic!("{key}")).1.clone()
+        };
+        assert_eq!(value(0, "extra_data"), "null");
+        assert_eq!(value(0, "values"), r#"[{"label":"y","value":"1.5"}]"#);
+        assert_eq!(value(0, "msg_index"), "3");
+        assert_eq!(value(1, "extra_data"), r#""AQI=""#);
+        assert_eq!(value(1, "values"), "[]");
+        assert_eq!(value(2, "is_active"), "false");
+        assert_eq!(value(2, "topic_id"), r#""18446744073709551615""#);
+        assert_eq!(value(3, "bundle"), "null");
+    }
+
+    #[test]
+    fn what_no_schema_knows_is_left_out() {
+        let unknown = Published { name: "emissions.v99.EventNothing".into(), bytes: Vec::new() };
+        let broken = Published { name: "emissions.v10.EventFundTopic".into(), bytes: vec![255] };
+        assert_eq!(of_tx(&[Event { published: vec![unknown, broken], ..Event::new("x") }]), []);
+    }
+
+    #[test]
+    fn events_told_under_two_names_have_one_shape() {
+        for name in ALSO_V9 {
+            let fields = |version: &str| {
+                let message = POOL.get_message_by_name(&format!("emissions.{version}.{name}"));
+                let message = message.unwrap_or_else(|| panic!("{version} {name}"));
+                let short = |field: FieldDescriptor| {
+                    (field.number(), field.name().to_string(), field.is_list(), field.kind().wire_type())
+                };
+                message.fields().map(short).collect::<Vec<_>>()
+            };
+            assert_eq!(format!("{:?}", fields("v9")), format!("{:?}", fields("v10")));
+        }
     }
 }

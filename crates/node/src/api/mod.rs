@@ -1,14 +1,32 @@
-//! The doors of published clients: one dispatch table from (method, request bytes) to answer bytes behind gRPC and the
-//! CometBFT-shaped RPC. What is about the state is answered by the chain, what is about transactions and blocks here.
+//! The doors of published clients: one dispatch table from (method, request bytes) to answer bytes behind gRPC, the
+//! REST gateway and the CometBFT-shaped RPC. What is about the state is answered by the chain, what is about
+//! transactions and blocks here.
 
 mod cosmos;
-mod events;
+pub(crate) mod events;
+pub(crate) mod gateway;
 pub(crate) mod grpc;
+pub(crate) mod native;
 pub(crate) mod rpc;
+pub(crate) mod told;
+
+use std::time::Duration;
 
 use dodona_chain::QueryError;
+use dodona_proto::{
+    cosmos::{auth::v1beta1::QueryAccountInfoRequest, tx::v1beta1::GetTxRequest},
+    tx::TxHash,
+};
+use dodona_store::StoreError;
+use prost::Message;
+use tokio::{sync::Semaphore, time::Instant};
 
-use crate::NodeHandle;
+use crate::{NodeHandle, doors};
+
+/// How long a question about a waiting transaction is held back. Shorter than what the doors allow a request.
+const MAX_WAIT: Duration = Duration::from_secs(8);
+/// Questions held back at once, of all nodes in this process; beyond that the answer is what is known now.
+static WAITERS: Semaphore = Semaphore::const_new(64);
 
 /// Why a method has no answer, in the numbers of gRPC.
 #[derive(Debug)]
@@ -34,8 +52,18 @@ impl Status {
         Self { code: 12, message: format!("method {method} is not served here") }
     }
 
+    pub fn unavailable(message: impl ToString) -> Self {
+        Self { code: 14, message: message.to_string() }
+    }
+
     pub fn internal(message: impl ToString) -> Self {
         Self { code: 13, message: message.to_string() }
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        QueryError::from(error).into()
     }
 }
 
@@ -50,13 +78,91 @@ impl From<QueryError> for Status {
     }
 }
 
-/// Answers a method such as `/emissions.v10.QueryService/GetTopic`.
-pub(crate) fn dispatch(node: &NodeHandle, method: &str, request: &[u8]) -> Result<Vec<u8>, Status> {
-    if let Some(name) = method.strip_prefix("/emissions.v10.QueryService/") {
-        return node.emissions(name, request).unwrap_or_else(|| Err(Status::unimplemented(method)));
+/// Whether any method of a service is answered here, by the service's full name.
+fn serves(service: &str) -> bool {
+    let prefix = format!("/{service}/");
+    dodona_proto::methods().iter().any(|(path, ..)| path.starts_with(&prefix))
+}
+
+/// Answers a method such as `/emissions.v10.QueryService/GetTopic` from the state after block `at`; 0 is the newest.
+pub(crate) fn dispatch(node: &NodeHandle, method: &str, request: &[u8], at: u64) -> Result<Vec<u8>, Status> {
+    if method.starts_with("/emissions.") {
+        return node.emissions(method, request, at).unwrap_or_else(|| Err(Status::unimplemented(method)));
     }
     if method.starts_with("/dodona.") {
-        return Ok(node.query(method, request)?);
+        return Ok(node.query_at(method, request, at)?);
     }
-    cosmos::answer(node, method, request)
+    cosmos::answer(node, method, request, at)
+}
+
+/// An answer, and the height of the state it is of.
+pub(crate) struct Answered {
+    pub height: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// [`dispatch`] for doors: the disk is read on a thread for such work, and whoever asks for a transaction that waits
+/// for a block learns what became of it, instead of asking again and again. `wanted` is a height, or 0 for the newest.
+pub(crate) async fn call(
+    node: NodeHandle,
+    method: String,
+    request: Vec<u8>,
+    wanted: u64,
+) -> Result<Answered, Status> {
+    if method == cosmos::tx::GET_TX
+        && let Some(hash) = GetTxRequest::decode(request.as_slice()).ok().and_then(|q| tx_hash(&q.hash).ok())
+    {
+        decided(&node, hash).await?;
+    }
+    if wanted == 0 {
+        welcome(&node, &method, &request).await;
+    }
+    let height = if wanted == 0 { node.head().height } else { wanted };
+    let bytes = aside(move || dispatch(&node, &method, &request, height)).await??;
+    Ok(Answered { height, bytes })
+}
+
+/// Development networks: an address that nobody has heard of is given something before the question is answered.
+pub(crate) async fn welcome(node: &NodeHandle, method: &str, request: &[u8]) {
+    if node.has_faucet()
+        && cosmos::ABOUT_AN_ACCOUNT.contains(&method)
+        // The address is the first field of all of them.
+        && let Ok(question) = QueryAccountInfoRequest::decode(request)
+    {
+        node.welcome(&question.address).await;
+    }
+}
+
+/// Returns when a transaction does not wait any more, or not longer than [`MAX_WAIT`]. No thread is held meanwhile.
+async fn decided(node: &NodeHandle, hash: TxHash) -> Result<(), Status> {
+    let mut heads = node.heads();
+    let end = Instant::now() + MAX_WAIT;
+    let mut permit = None;
+    loop {
+        heads.mark_unchanged();
+        let asked = node.clone();
+        if !aside(move || asked.waits(&hash)).await? {
+            return Ok(());
+        }
+        if permit.is_none() {
+            permit = WAITERS.try_acquire().ok();
+        }
+        if permit.is_none() || !matches!(tokio::time::timeout_at(end, heads.changed()).await, Ok(Ok(()))) {
+            return Ok(());
+        }
+    }
+}
+
+/// Runs what reads the disk, or waits for a lock, on a thread for such work. Panics there are told by the runtime, not
+/// to the caller.
+pub(crate) async fn aside<A: Send + 'static>(work: impl FnOnce() -> A + Send + 'static) -> Result<A, Status> {
+    doors::aside(work).await.ok_or_else(|| Status::internal("the answer was interrupted"))
+}
+
+/// A transaction's hash as it is written: 64 hex digits.
+pub(crate) fn tx_hash(text: &str) -> Result<TxHash, Status> {
+    let mut hash = TxHash::default();
+    hex::decode_to_slice(text, &mut hash)
+        .map_err(|_| Status::invalid("a transaction hash has 64 hex digits"))?;
+    Ok(hash)
 }

@@ -9,7 +9,7 @@ use crate::{
     query::QueryError,
     topics::{
         lists,
-        state::{NEXT_ID, REGISTRATIONS},
+        state::{REGISTRATIONS, ROLES},
     },
 };
 
@@ -17,13 +17,10 @@ use crate::{
 /// its own.
 pub(super) fn node(read: &impl Read, role: u8, who: &str) -> Answer<v3::OffchainNode> {
     let who = address(who)?;
-    for topic in (1..NEXT_ID.get(read)?.unwrap_or(1)).rev() {
-        if let Some(registration) = REGISTRATIONS.get(read, &(topic, role, who.0))? {
-            let (owner, node_address) = (registration.owner.to_string(), who.to_string());
-            return Ok(v3::OffchainNode { owner, node_address });
-        }
-    }
-    Err(QueryError::NotFound(format!("{who} is registered in no topic")))
+    let nowhere = || QueryError::NotFound(format!("{who} is registered in no topic"));
+    let ((.., down), ()) = ROLES.scan_prefix(read, &(role, who.0), 1)?.pop().ok_or_else(nowhere)?;
+    let registration = REGISTRATIONS.get(read, &(u64::MAX - down, role, who.0))?.ok_or_else(nowhere)?;
+    Ok(v3::OffchainNode { owner: registration.owner.to_string(), node_address: who.to_string() })
 }
 
 /// Whether an account is registered in a topic.

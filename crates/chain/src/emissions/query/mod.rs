@@ -6,6 +6,10 @@ mod list;
 mod score;
 mod stake;
 mod topic;
+mod v9;
+
+pub(crate) use topic::{params as params_view, view as topic_view};
+pub use v9::OWN_SHAPES;
 
 use dodona_mechanism::Real;
 use dodona_proto::{
@@ -17,7 +21,7 @@ use dodona_store::Read;
 use prost::Message;
 
 use crate::{
-    accounts, bank, mint,
+    accounts, bank, mint, params,
     query::QueryError,
     topics::{
         stake as stakes,
@@ -41,14 +45,22 @@ macro_rules! table {
     };
 }
 
-/// Answers a method of the query service by its short name ("GetTopic"); none if there is no such method.
+/// Answers a method of the query service by its path, such as `/emissions.v10.QueryService/GetTopic` or the same of
+/// version 9, or by its short name, which means version 10; none if there is no such method.
 /// Errors: [`QueryError::Bad`] for a request that does not decode, a text that is no address, a negative height;
 /// [`QueryError::NotFound`] for topics, accounts and epochs that are not there or no longer kept. Amounts that nobody
 /// put anywhere are 0, and questions of yes or no about accounts and epochs unheard of are answered no.
-#[rustfmt::skip]
 pub fn answer(read: &impl Read, method: &str, request: &[u8]) -> Option<Result<Vec<u8>, QueryError>> {
+    match method.strip_prefix("/emissions.v9.QueryService/") {
+        Some(older) => v9::answer(read, older, request),
+        None => current(read, method.strip_prefix("/emissions.v10.QueryService/").unwrap_or(method), request),
+    }
+}
+
+#[rustfmt::skip]
+fn current(read: &impl Read, method: &str, request: &[u8]) -> Option<Result<Vec<u8>, QueryError>> {
     table! { method, request;
-        "GetParams": |_q: GetParamsRequest| GetParamsResponse { params: Some(topic::params(read)?) };
+        "GetParams": |_q: GetParamsRequest| GetParamsResponse { params: Some(topic::params(&params::get(read)?)) };
         "GetNextTopicId": |_q: GetNextTopicIdRequest| GetNextTopicIdResponse { next_topic_id: topic::next_id(read)? };
         "GetTopic": |q: GetTopicRequest| GetTopicResponse { ..topic::answer(read, q.topic_id)? };
         "TopicExists": |q: TopicExistsRequest| TopicExistsResponse { exists: TOPICS.contains(read, &q.topic_id)? };

@@ -6,7 +6,6 @@ use dodona_store::Read;
 
 use super::{Answer, PAGE, address, find, signed};
 use crate::{
-    params,
     query::QueryError,
     topics::{
         stake::{self, DELEGATIONS, DELEGATORS, LEAVING, REMOVALS, Removal, Stake},
@@ -72,17 +71,14 @@ pub(super) fn per_share(read: &impl Read, id: u64, reputer: &str) -> Answer<Stri
 
 /// Own stake that leaves up to a block, in the order of leaving.
 pub(super) fn removals(read: &impl Read, until: u64) -> Answer<Vec<v3::StakeRemovalInfo>> {
-    let delay = params::get(read)?.remove_stake_delay_window;
-    let view =
-        |(topic, reputer, _, removal): &(u64, Key, Key, Removal)| own(*topic, *reputer, removal, delay);
+    let view = |(topic, reputer, _, removal): &(u64, Key, Key, Removal)| own(*topic, *reputer, removal);
     Ok(leaving(read, OWN, until)?.iter().map(view).collect())
 }
 
 /// Delegated stake that leaves up to a block, in the order of leaving.
 pub(super) fn delegate_removals(read: &impl Read, until: u64) -> Answer<Vec<v3::DelegateStakeRemovalInfo>> {
-    let delay = params::get(read)?.remove_stake_delay_window;
     let view = |(topic, reputer, delegator, removal): &(u64, Key, Key, Removal)| {
-        delegated(*topic, *reputer, *delegator, removal, delay)
+        delegated(*topic, *reputer, *delegator, removal)
     };
     Ok(leaving(read, DELEGATED, until)?.iter().map(view).collect())
 }
@@ -106,7 +102,7 @@ pub(super) fn removal(read: &impl Read, id: u64, reputer: &str) -> Answer<v3::St
     let reputer = address(reputer)?;
     let removal = REMOVALS.get(read, &(id, reputer.0, reputer.0))?;
     let removal = removal.ok_or_else(|| none(reputer, id))?;
-    Ok(own(id, reputer.0, &removal, params::get(read)?.remove_stake_delay_window))
+    Ok(own(id, reputer.0, &removal))
 }
 
 /// A delegation on its way out; with a block, only the one that leaves there.
@@ -126,17 +122,16 @@ pub(super) fn delegate_removal(
     };
     let removal = removal.filter(|removal| at.is_none_or(|at| at == removal.at));
     let removal = removal.ok_or_else(|| none(delegator, id))?;
-    Ok(delegated(id, reputer.0, delegator.0, &removal, params::get(read)?.remove_stake_delay_window))
+    Ok(delegated(id, reputer.0, delegator.0, &removal))
 }
 
 fn none(who: Address, id: u64) -> QueryError {
     QueryError::NotFound(format!("{who} has no such stake on its way out of topic {id}"))
 }
 
-/// The state keeps when stake leaves; when that was asked for follows from the delay in force.
-fn own(topic: u64, reputer: Key, removal: &Removal, delay: u64) -> v3::StakeRemovalInfo {
+fn own(topic: u64, reputer: Key, removal: &Removal) -> v3::StakeRemovalInfo {
     v3::StakeRemovalInfo {
-        block_removal_started: signed(removal.at.saturating_sub(delay)),
+        block_removal_started: signed(removal.since),
         topic_id: topic,
         reputer: Address(reputer).to_string(),
         amount: removal.amount.to_string(),
@@ -144,15 +139,9 @@ fn own(topic: u64, reputer: Key, removal: &Removal, delay: u64) -> v3::StakeRemo
     }
 }
 
-fn delegated(
-    topic: u64,
-    reputer: Key,
-    delegator: Key,
-    removal: &Removal,
-    delay: u64,
-) -> v3::DelegateStakeRemovalInfo {
+fn delegated(topic: u64, reputer: Key, delegator: Key, removal: &Removal) -> v3::DelegateStakeRemovalInfo {
     v3::DelegateStakeRemovalInfo {
-        block_removal_started: signed(removal.at.saturating_sub(delay)),
+        block_removal_started: signed(removal.since),
         topic_id: topic,
         reputer: Address(reputer).to_string(),
         delegator: Address(delegator).to_string(),

@@ -1,11 +1,11 @@
 //! Topics, their weights, the parameters of the chain.
 
 use dodona_proto::emissions::{v9, v10};
-use dodona_store::Read;
+use dodona_store::{Read, StoreError};
 
 use super::{Answer, PAGE, find, nonce, signed};
 use crate::{
-    params,
+    params::{self, Params},
     query::QueryError,
     topics::{
         schedule,
@@ -38,7 +38,8 @@ pub(super) fn answer(read: &impl Read, id: u64) -> Answer<v10::GetTopicResponse>
     })
 }
 
-fn view(read: &impl Read, topic: &Topic) -> Answer<v10::Topic> {
+/// A topic as published clients see it.
+pub(crate) fn view(read: &impl Read, topic: &Topic) -> Result<v10::Topic, StoreError> {
     let texts = TEXTS.get(read, &topic.id)?.unwrap_or_default();
     let spec = &topic.spec;
     let [inferers, forecasters, reputers] = spec.hearing.quantiles.map(|q| q.to_string());
@@ -53,7 +54,8 @@ fn view(read: &impl Read, topic: &Topic) -> Answer<v10::Topic> {
     Ok(v10::Topic {
         id: topic.id,
         creator: topic.creator.to_string(),
-        metadata: texts.metadata,
+        // What people read first; topics described natively have a title instead.
+        metadata: if texts.metadata.is_empty() { texts.title } else { texts.metadata },
         loss_method: texts.loss_method,
         epoch_last_ended: signed(topic.last_opened),
         epoch_length: signed(spec.epoch_length),
@@ -115,9 +117,8 @@ pub(super) fn commit(last: &Commit, step: &str) -> Answer<v10::TimestampedActorN
 
 /// Parameters under the names clients know; what this chain has no use for reads as published (topic specification,
 /// section 10).
-pub(super) fn params(read: &impl Read) -> Answer<v9::Params> {
-    let p = params::get(read)?;
-    Ok(v9::Params {
+pub(crate) fn params(p: &Params) -> v9::Params {
+    v9::Params {
         version: "v10".into(),
         max_serialized_msg_length: p.max_tx_bytes.into(),
         min_topic_weight: p.min_topic_weight.to_string(),
@@ -175,5 +176,5 @@ pub(super) fn params(read: &impl Read) -> Answer<v9::Params> {
         max_canonical_label_byte_length: p.max_canonical_label_byte_length.into(),
         max_topic_label_whitelist_size: p.max_topic_label_whitelist_size.into(),
         max_epoch_label_registry_size: p.max_epoch_label_registry_size.into(),
-    })
+    }
 }

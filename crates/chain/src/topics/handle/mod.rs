@@ -39,7 +39,9 @@ use crate::{
 pub enum TopicError {
     #[error("invalid {field}: {cause}")]
     Spec { field: &'static str, cause: String },
-    #[error("{who} is not registered in this topic: address not registered; register as {as_role} first")]
+    #[error(
+        "{as_role} is not registered in this topic: address not registered: {who}; register as {as_role} first"
+    )]
     NotRegistered { who: Address, as_role: &'static str },
     #[error("{who} is already registered as {as_role} since block {since}")]
     AlreadyRegistered { who: Address, as_role: &'static str, since: u64 },
@@ -75,10 +77,14 @@ pub enum TopicError {
     LowStake { who: Address, has: u128, needs: u128 },
     #[error("invalid amount `{0}`; send a positive integer number of uallo")]
     Amount(String),
-    #[error("epoch {nonce} is {state}: it accepts nothing more")]
+    #[error("unfulfilled nonce not found: epoch {nonce} is {state}, it accepts nothing more")]
     Done { nonce: u64, state: &'static str },
     #[error("{who} may not {what}: not permitted; ask whoever keeps the list")]
     NotPermitted { who: Address, what: &'static str },
+    #[error(
+        "{as_role} {who} is not permitted to submit payload or stake in this topic; ask whoever keeps its list"
+    )]
+    NotListed { who: Address, as_role: &'static str },
     #[error(
         "worker window not available: {field} cannot change while epoch {nonce} accepts payloads, until block {last}"
     )]
@@ -113,7 +119,7 @@ impl Coded for TopicError {
             Self::TooMany { .. } => 44,
             Self::LowStake { .. } => 46,
             Self::Amount(_) => 47,
-            Self::NotPermitted { .. } => 48,
+            Self::NotPermitted { .. } | Self::NotListed { .. } => 48,
             Self::Label { .. } => 49,
             Self::Bundle { .. } => 50,
             Self::Mode { .. } => 51,
@@ -145,7 +151,7 @@ pub(super) fn require_registered(ctx: &Ctx, topic: &Topic, as_role: u8, who: Add
 }
 
 fn role_name(as_role: u8) -> &'static str {
-    if as_role == role::WORKER { "worker" } else { "reputer" }
+    role::name(as_role)
 }
 
 pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, TopicError> {

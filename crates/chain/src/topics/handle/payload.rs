@@ -9,7 +9,6 @@ use super::{
 use crate::{
     ctx::Ctx,
     error::Failure,
-    event::Event,
     gas,
     text::printable,
     topics::{
@@ -19,6 +18,7 @@ use crate::{
             EPOCHS, Elements, EpochState, MEMBERS, PAYLOADS, Payload, Places, REGISTRY, TOPICS, Topic, part,
             role,
         },
+        tell,
     },
 };
 
@@ -93,14 +93,8 @@ pub(crate) fn submit(
         PAYLOADS.put(ctx.state, &(topic.id, nonce, from.0), &payload);
     }
     TOPICS.put(ctx.state, &topic.id, &topic);
-    ctx.emit(
-        Event::new("payload")
-            .with("topic_id", topic.id)
-            .with("nonce", nonce)
-            .with("worker", from)
-            .with("inference", payload.inference.is_some())
-            .with("forecast", !payload.forecast.is_empty()),
-    );
+    let Payload { inference, forecast } = &payload;
+    ctx.emit(tell::payload((&topic, nonce), from, inference.as_ref(), &registry, forecast));
     if !refused.is_empty() {
         ctx.note(refused.join("; "));
     }

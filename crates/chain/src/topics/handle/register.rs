@@ -10,11 +10,11 @@ use crate::{
     accounts,
     ctx::Ctx,
     error::Failure,
-    event::Event,
     gas,
     topics::{
         lists,
-        state::{REGISTRATIONS, Registration, TOPICS, Topic, role},
+        state::{REGISTRATIONS, ROLES, Registration, TOPICS, Topic, role},
+        tell,
     },
 };
 
@@ -59,15 +59,11 @@ pub(crate) fn register(ctx: &mut Ctx, from: Address, m: &MsgRegister) -> Result<
     require_fee(ctx, from, fee)?;
     // Nothing below can fail.
     REGISTRATIONS.put(ctx.state, &key, &Registration { owner, name: m.name.clone(), since: ctx.height });
+    ROLES.put(ctx.state, &(as_role, from.0, u64::MAX - topic.id), &());
     *count(&mut topic, as_role) += 1;
     charge(ctx, &mut topic, from, fee)?;
     TOPICS.put(ctx.state, &topic.id, &topic);
-    ctx.emit(
-        Event::new("registered")
-            .with("topic_id", topic.id)
-            .with("address", from)
-            .with("role", role_name(as_role)),
-    );
+    ctx.emit(tell::registered(topic.id, from, as_role, owner));
     Ok(())
 }
 
@@ -79,14 +75,10 @@ pub(crate) fn unregister(ctx: &mut Ctx, from: Address, m: &MsgUnregister) -> Res
     require_registered(ctx, &topic, as_role, from)?;
     // Nothing below can fail.
     REGISTRATIONS.delete(ctx.state, &(topic.id, as_role, from.0));
+    ROLES.delete(ctx.state, &(as_role, from.0, u64::MAX - topic.id));
     *count(&mut topic, as_role) -= 1;
     TOPICS.put(ctx.state, &topic.id, &topic);
-    ctx.emit(
-        Event::new("unregistered")
-            .with("topic_id", topic.id)
-            .with("address", from)
-            .with("role", role_name(as_role)),
-    );
+    ctx.emit(tell::unregistered(topic.id, from, as_role));
     Ok(())
 }
 
@@ -109,12 +101,8 @@ pub(crate) fn transfer_ownership(
     }
     let owner = payable("new_owner", &m.new_owner)?;
     // Nothing below can fail.
+    let old = registration.owner;
     REGISTRATIONS.put(ctx.state, &key, &Registration { owner, ..registration });
-    ctx.emit(
-        Event::new("ownership_transferred")
-            .with("topic_id", topic.id)
-            .with("address", who)
-            .with("owner", owner),
-    );
+    ctx.emit(tell::owner_changed(topic.id, who, as_role, old, owner));
     Ok(())
 }

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     ctx::Ctx,
     error::Failure,
-    event::Event,
     gas,
     topics::{
         admit::{self, Admitted, Candidate},
@@ -26,6 +25,7 @@ use crate::{
             EPOCHS, Epoch, EpochState, Key, OPENINGS, Opening, RECORDS, REGISTRY, REPORTS, Report, TOPICS,
             Topic, TruthMode, UNHEARD, part, role,
         },
+        tell,
     },
 };
 
@@ -162,13 +162,12 @@ fn receive(
         REPORTS.put(ctx.state, &(topic.id, nonce, from.0), &report);
     }
     TOPICS.put(ctx.state, &topic.id, &topic);
-    ctx.emit(
-        Event::new("report")
-            .with("topic_id", topic.id)
-            .with("nonce", nonce)
-            .with("reputer", from)
-            .with("admitted", matches!(admitted, Admitted::Yes)),
-    );
+    let admitted = matches!(admitted, Admitted::Yes);
+    let parts = match &report {
+        Report::Losses(_) => RECORDS.get(ctx.state, &(topic.id, nonce))?.map(|record| record.answer.parts),
+        Report::Truth { .. } => None,
+    };
+    ctx.emit(tell::report(topic.id, nonce, from, admitted, &report, &parts.unwrap_or_default()));
     Ok(())
 }
 

@@ -13,12 +13,13 @@ use super::{
 use crate::{
     accounts, bank,
     ctx::Ctx,
+    emissions,
     error::Failure,
-    event::Event,
     gas,
     topics::{
         lists,
         state::{EPOCHS, EpochState, LABELS, NEXT_ID, TEXTS, TOPICS, Topic},
+        tell,
     },
 };
 
@@ -42,7 +43,8 @@ pub(crate) fn create_topic(ctx: &mut Ctx, from: Address, m: &MsgCreateTopic) -> 
     if !labels.is_empty() {
         LABELS.put(ctx.state, &id, &labels);
     }
-    ctx.emit(Event::new("topic_created").with("topic_id", id).with("creator", from));
+    let view = emissions::topic_view(ctx.state, &topic)?;
+    ctx.emit(tell::topic_created(&topic, view));
     Ok(())
 }
 
@@ -118,7 +120,8 @@ pub(crate) fn update_topic(ctx: &mut Ctx, from: Address, m: &MsgUpdateTopic) -> 
     }
     TEXTS.put(ctx.state, &topic.id, &texts);
     TOPICS.put(ctx.state, &topic.id, &topic);
-    ctx.emit(Event::new("topic_updated").with("topic_id", topic.id));
+    let view = emissions::topic_view(ctx.state, &topic)?;
+    ctx.emit(tell::topic_updated(&topic, view));
     Ok(())
 }
 
@@ -145,7 +148,6 @@ pub(crate) fn fund_topic(ctx: &mut Ctx, from: Address, m: &MsgFundTopic) -> Resu
     topic.funded = topic.funded.saturating_add(amount);
     charge(ctx, &mut topic, from, amount)?;
     TOPICS.put(ctx.state, &topic.id, &topic);
-    let id = topic.id;
-    ctx.emit(Event::new("topic_funded").with("topic_id", id).with("sender", from).with("amount", amount));
+    ctx.emit(tell::topic_funded(topic.id, from, amount));
     Ok(())
 }

@@ -20,6 +20,8 @@ pub fn emission(read: &impl Read, height: u64) -> Result<QueryEmissionResponse, 
     let text = |value: Option<Fixed>| value.map_or(String::new(), |v| v.to_string());
     let amount = |value: Option<u128>| value.map_or(String::new(), |v| v.to_string());
     let fixed = params.fixed_emission > 0;
+    // Parameters were checked, and a month above the last reads as that: there is always an answer.
+    let locked = mint::locked(&params, mint.month).unwrap_or_default();
     Ok(QueryEmissionResponse {
         enabled: params.emission_enabled,
         fixed,
@@ -41,5 +43,10 @@ pub fn emission(read: &impl Read, height: u64) -> Result<QueryEmissionResponse, 
         next: mint::next(&mint, &params, height),
         reputers_share: mint.reputers_share.to_string(),
         max_supply: params.max_supply.to_string(),
+        calculated: newest.map_or(0, |n| n.at),
+        locked_preseed: locked.preseed.to_string(),
+        locked_investors: locked.investors.to_string(),
+        locked_team: locked.team.to_string(),
+        locked_foundation: locked.foundation.to_string(),
     })
 }

@@ -1,0 +1,84 @@
+//! The purse of a development network: an address the chain does not know yet is given tokens when a published client
+//! first asks about it, so that nobody configures anything. A node has one only if its owner hands it a key.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use dodona_client::{Client, Wallet};
+use dodona_proto::{ALLO, Address, sign::AccountKey, tx};
+
+use crate::{NodeHandle, doors::aside};
+
+/// What an address is given, uallo.
+pub(crate) const GIFT: u128 = 1_000 * ALLO;
+/// Gas of a gift, with room.
+const GAS: u64 = 100_000;
+/// Questions that wait for a gift at once; further ones are answered without waiting.
+const WAITERS: usize = 32;
+/// How long a question waits: a few blocks.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Gives each address its gift once.
+pub(crate) struct Faucet {
+    wallet: Mutex<Wallet>,
+    /// Gifts that are in no block yet.
+    under_way: Mutex<BTreeSet<Address>>,
+    waiting: AtomicUsize,
+}
+
+impl Faucet {
+    pub fn new(key: AccountKey) -> Self {
+        Self {
+            wallet: Mutex::new(Wallet::new(key)),
+            under_way: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sends the gift and waits until a block holds it. Whatever goes wrong, the question is answered as it stands.
+    pub async fn welcome(self: Arc<Self>, node: &NodeHandle, to: Address) {
+        if has_account(node, to) {
+            return;
+        }
+        let first = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(to);
+        if first {
+            let (giver, through) = (self.clone(), node.clone());
+            let given = aside(move || giver.give(&through, to)).await;
+            if let Some(Err(error)) = &given {
+                tracing::warn!(%to, %error, "no gift for a new address");
+            }
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < WAITERS {
+            arrival(node, to).await;
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        // Should the gift be lost on its way, the next question sends another.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&to);
+    }
+
+    fn give(&self, node: &NodeHandle, to: Address) -> Result<(), dodona_client::ClientError> {
+        let mut wallet = self.wallet.lock().unwrap_or_else(PoisonError::into_inner);
+        let gift = tx::send(wallet.address(), to, GIFT);
+        wallet.send(&Client::new(node.clone()), vec![gift], GAS)?;
+        tracing::info!(%to, "gift for a new address");
+        Ok(())
+    }
+}
+
+fn has_account(node: &NodeHandle, address: Address) -> bool {
+    Client::new(node.clone()).account(address.to_string()).is_ok_and(|account| account.exists)
+}
+
+async fn arrival(node: &NodeHandle, to: Address) {
+    let mut heads = node.heads();
+    let here = || Client::new(node.clone()).account(to.to_string()).is_ok_and(|account| account.exists);
+    let wait = async { while !here() && heads.changed().await.is_ok() {} };
+    // A chain that stands still gives nothing; the answer then says that the account does not exist.
+    let _ = tokio::time::timeout(PATIENCE, wait).await;
+}
