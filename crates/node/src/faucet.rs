@@ -3,15 +3,13 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use dodona_client::{Client, Wallet};
 use dodona_proto::{ALLO, Address, sign::AccountKey, tx};
+use tokio::sync::Semaphore;
 
 use crate::{NodeHandle, doors::aside};
 
@@ -29,7 +27,7 @@ pub(crate) struct Faucet {
     wallet: Mutex<Wallet>,
     /// Gifts that are in no block yet.
     under_way: Mutex<BTreeSet<Address>>,
-    waiting: AtomicUsize,
+    waiting: Semaphore,
 }
 
 impl Faucet {
@@ -37,29 +35,33 @@ impl Faucet {
         Self {
             wallet: Mutex::new(Wallet::new(key)),
             under_way: Mutex::default(),
-            waiting: AtomicUsize::new(0),
+            waiting: Semaphore::new(WAITERS),
         }
     }
 
     /// Sends the gift and waits until a block holds it. Whatever goes wrong, the question is answered as it stands.
     pub async fn welcome(self: Arc<Self>, node: &NodeHandle, to: Address) {
-        if has_account(node, to) {
+        if has_account(node, to).await {
             return;
         }
+        // Whoever asks first gives, and takes the note away at the end: should the gift be lost, the next question sends
+        // another. Guards, because whoever asks may hang up at any time.
         let first = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(to);
+        let _note = first.then(|| Note(&self, to));
         if first {
             let (giver, through) = (self.clone(), node.clone());
             let given = aside(move || giver.give(&through, to)).await;
             if let Some(Err(error)) = &given {
                 tracing::warn!(%to, %error, "no gift for a new address");
+                return;
             }
         }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < WAITERS {
+        if let Ok(_place) = self.waiting.try_acquire() {
             arrival(node, to).await;
+        } else if first {
+            // Nobody is told to wait, but the note stays until the gift had its time.
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        // Should the gift be lost on its way, the next question sends another.
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&to);
     }
 
     fn give(&self, node: &NodeHandle, to: Address) -> Result<(), dodona_client::ClientError> {
@@ -71,8 +73,18 @@ impl Faucet {
     }
 }
 
-fn has_account(node: &NodeHandle, address: Address) -> bool {
-    Client::new(node.clone()).account(address.to_string()).is_ok_and(|account| account.exists)
+async fn has_account(node: &NodeHandle, address: Address) -> bool {
+    let client = Client::new(node.clone());
+    aside(move || client.account(address.to_string()).is_ok_and(|account| account.exists)).await == Some(true)
+}
+
+/// Under way for as long as this lives.
+struct Note<'a>(&'a Faucet, Address);
+
+impl Drop for Note<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 async fn arrival(node: &NodeHandle, to: Address) {

@@ -1,9 +1,6 @@
 //! What one can ask and tell a running node from within its process. Every door goes through here.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use dodona_chain::{App, Failure, Genesis, QueryError, Receipt, Refusal, Step};
 use dodona_client::{ClientError, Transport};
@@ -13,7 +10,7 @@ use dodona_proto::{
     path,
     sign::AccountKey,
     topics::{QueryTrailRequest, QueryTrailResponse},
-    tx::{TxHash, hash},
+    tx::TxHash,
 };
 use dodona_store::{Snapshot, StoreError};
 use prost::Message;
@@ -33,7 +30,6 @@ pub struct NodeHandle {
     app: App,
     mempool: Mempool,
     heads: watch::Receiver<Head>,
-    refused: Arc<Mutex<Refused>>,
     faucet: Option<Arc<Faucet>>,
     identity: Arc<Identity>,
     index: Arc<Index>,
@@ -53,16 +49,6 @@ pub(crate) struct Kept {
     pub results: Results,
 }
 
-/// Why transactions were refused at the door, for those who ask later. Bounded: the oldest is forgotten.
-#[derive(Default)]
-struct Refused {
-    why: BTreeMap<TxHash, Refusal>,
-    order: VecDeque<TxHash>,
-}
-
-/// Refusals remembered.
-const REFUSALS: usize = 4_096;
-
 impl NodeHandle {
     pub(crate) fn new(
         app: App,
@@ -74,7 +60,7 @@ impl NodeHandle {
     ) -> Self {
         let (identity, index) = (Arc::new(identity), Arc::new(index));
         let faucet = faucet.map(|key| Arc::new(Faucet::new(key)));
-        Self { app, mempool, heads, refused: Arc::default(), faucet, identity, index }
+        Self { app, mempool, heads, faucet, identity, index }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -159,32 +145,16 @@ impl NodeHandle {
     /// Hands a transaction to the mempool.
     pub fn broadcast(&self, tx: &[u8]) -> Result<TxHash, Refusal> {
         self.mempool.add(tx).map_err(|failure| match failure {
-            Failure::Refused(refusal) => {
-                self.remember(hash(tx), refusal.clone());
-                refusal
-            }
+            Failure::Refused(refusal) => refusal,
             Failure::Halt(error) => {
                 Refusal { codespace: "node", code: 1, log: format!("state cannot be read: {error}") }
             }
         })
     }
 
-    fn remember(&self, hash: TxHash, refusal: Refusal) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.why.insert(hash, refusal).is_none() {
-            refused.order.push_back(hash);
-        }
-        if refused.order.len() > REFUSALS
-            && let Some(oldest) = refused.order.pop_front()
-        {
-            refused.why.remove(&oldest);
-        }
-    }
-
     /// Why a transaction was refused at the door, or had to leave the mempool.
     pub fn refusal(&self, hash: &TxHash) -> Option<Refusal> {
-        let at_the_door = self.refused.lock().unwrap_or_else(PoisonError::into_inner).why.get(hash).cloned();
-        at_the_door.or_else(|| self.mempool.dropped(hash))
+        self.mempool.refusal(hash)
     }
 
     /// Whether addresses nobody has heard of are given something.

@@ -1,15 +1,17 @@
 //! Transactions waiting for a block.
 //!
 //! ```text
-//! bytes ─► known? ─► limits ─► App::check on top of everything waiting ─► queue ─► proposer, in order of arrival
+//! bytes ─► known? ─► limits ─► App::check on top of everything waiting ─► queue ─► proposer, by price, then arrival
 //!                                         ▲                                 │
 //!                                         └── after every block: the rest is checked again on the new state
 //! ```
-//! Lanes and fee order come with many senders; one queue in order of arrival is fair and gives the same blocks for
-//! the same submissions. What a block has no room for waits, and with it whatever its sender sent after it.
+//! Who offers more for a unit of gas comes first, so that nobody can fill blocks cheaply; among equal offers the order is
+//! that of arrival, and the same submissions give the same blocks. What a block has no room for waits, and with it
+//! whatever its sender sent after it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -49,12 +51,12 @@ struct Inner {
     senders: BTreeMap<Address, usize>,
     bytes: usize,
     next: u64,
-    dropped: Dropped,
+    refused: Refused,
 }
 
-/// Why transactions that were taken in had to leave again, for those who ask. Bounded: the oldest is forgotten.
+/// Why transactions were refused, or had to leave again, for those who ask later. Bounded: the oldest is forgotten.
 #[derive(Default)]
-struct Dropped {
+struct Refused {
     why: BTreeMap<TxHash, Refusal>,
     order: VecDeque<TxHash>,
 }
@@ -66,6 +68,8 @@ struct Waiting {
     hash: TxHash,
     sender: Address,
     gas: u64,
+    /// uallo offered for a unit of gas, rounded down.
+    price: u128,
     bytes: Vec<u8>,
 }
 
@@ -79,7 +83,7 @@ impl Mempool {
             senders: BTreeMap::new(),
             bytes: 0,
             next: 0,
-            dropped: Dropped::default(),
+            refused: Refused::default(),
         };
         Ok(Self { app, limits, inner: Arc::new(Mutex::new(inner)) })
     }
@@ -88,8 +92,16 @@ impl Mempool {
     pub fn add(&self, bytes: &[u8]) -> Result<TxHash, Failure> {
         let hash = dodona_proto::tx::hash(bytes);
         let mut inner = self.lock();
+        let taken = self.take(&mut inner, hash, bytes);
+        if let Err(Failure::Refused(refusal)) = &taken {
+            inner.refused.remember(hash, refusal.clone());
+        }
+        taken.map(|()| hash)
+    }
+
+    fn take(&self, inner: &mut Inner, hash: TxHash, bytes: &[u8]) -> Result<(), Failure> {
         if inner.by_hash.contains_key(&hash) {
-            return Ok(hash);
+            return Ok(());
         }
         if inner.queue.len() >= self.limits.txs || inner.bytes + bytes.len() > self.limits.bytes {
             let log = format!(
@@ -107,27 +119,40 @@ impl Mempool {
             return Err(Failure::Refused(Refusal { codespace: "sdk", code: 20, log }));
         }
         self.app.check_parsed(&mut inner.checker, &parsed)?;
-        inner.push(Waiting { hash, sender, gas: parsed.gas_limit, bytes: bytes.to_vec() });
-        Ok(hash)
+        let (gas, fee) = (parsed.gas_limit, parsed.fee);
+        let price = fee / u128::from(gas.max(1));
+        inner.push(Waiting { hash, sender, gas, price, bytes: bytes.to_vec() });
+        Ok(())
     }
 
-    /// The oldest transactions that fit into a block of so many bytes and transactions and of the chain's gas.
+    /// Transactions for a block of so many bytes and transactions and of the chain's gas: who offers more for a unit of
+    /// gas comes first, then who came first. A sender's transactions keep their order; behind one that does not fit,
+    /// its sender's others wait too.
     pub fn candidates(&self, max_bytes: usize, max_txs: usize) -> Vec<Vec<u8>> {
         let inner = self.lock();
         let (mut bytes, mut gas) = (max_bytes, inner.checker.block_gas());
-        let mut held = BTreeSet::new();
+        let mut queues: BTreeMap<Address, VecDeque<(&u64, &Waiting)>> = BTreeMap::new();
+        for (arrival, waiting) in &inner.queue {
+            queues.entry(waiting.sender).or_default().push_back((arrival, waiting));
+        }
+        let offer = |queue: &VecDeque<(&u64, &Waiting)>| {
+            queue.front().map(|(arrival, waiting)| (waiting.price, Reverse(**arrival), waiting.sender))
+        };
+        let mut next: BinaryHeap<_> = queues.values().filter_map(offer).collect();
         let mut out = Vec::new();
-        for waiting in inner.queue.values() {
+        while let Some((_, _, sender)) = next.pop() {
             if out.len() == max_txs || bytes == 0 || gas == 0 {
                 break;
             }
-            if waiting.bytes.len() > bytes || waiting.gas > gas || held.contains(&waiting.sender) {
-                held.insert(waiting.sender);
+            let Some(queue) = queues.get_mut(&sender) else { continue };
+            let Some((_, waiting)) = queue.pop_front() else { continue };
+            if waiting.bytes.len() > bytes || waiting.gas > gas {
                 continue;
             }
             bytes -= waiting.bytes.len();
             gas -= waiting.gas;
             out.push(waiting.bytes.clone());
+            next.extend(offer(queue));
         }
         out
     }
@@ -146,10 +171,9 @@ impl Mempool {
         self.lock().by_hash.contains_key(hash)
     }
 
-    /// Why a transaction that once was taken in no longer waits, unless it is in a block: its fee became too low,
-    /// or something before it took its place.
-    pub fn dropped(&self, hash: &TxHash) -> Option<Refusal> {
-        self.lock().dropped.why.get(hash).cloned()
+    /// Why a transaction was refused, or no longer waits although it is in no block.
+    pub fn refusal(&self, hash: &TxHash) -> Option<Refusal> {
+        self.lock().refused.why.get(hash).cloned()
     }
 
     /// How many wait.
@@ -185,7 +209,7 @@ impl Mempool {
         }
         for (hash, refusal) in gone {
             inner.remove(&hash);
-            inner.dropped.remember(hash, refusal);
+            inner.refused.remember(hash, refusal);
         }
         Ok(())
     }
@@ -196,7 +220,7 @@ impl Mempool {
     }
 }
 
-impl Dropped {
+impl Refused {
     fn remember(&mut self, hash: TxHash, refusal: Refusal) {
         if self.why.insert(hash, refusal).is_none() {
             self.order.push_back(hash);
@@ -212,8 +236,8 @@ impl Dropped {
 impl Inner {
     fn push(&mut self, waiting: Waiting) {
         // Handed in again, it waits like any other.
-        if self.dropped.why.remove(&waiting.hash).is_some() {
-            self.dropped.order.retain(|hash| *hash != waiting.hash);
+        if self.refused.why.remove(&waiting.hash).is_some() {
+            self.refused.order.retain(|hash| *hash != waiting.hash);
         }
         self.bytes += waiting.bytes.len();
         *self.senders.entry(waiting.sender).or_default() += 1;

@@ -146,6 +146,18 @@ fn candidates_fit_into_a_block_by_their_gas_and_a_senders_order_is_kept() {
 }
 
 #[test]
+fn whoever_offers_more_for_gas_comes_first_and_equal_offers_keep_their_order() {
+    let app = chain_of(Params { feemarket_max_block_utilization: 1_000_000, ..Params::default() });
+    let pool = Mempool::new(app.clone(), Limits::default()).unwrap();
+    // Two that claim whole blocks at the floor, and somebody in a hurry behind them.
+    let greedy = [0, 1].map(|sequence| offering(&app, "alice", sequence, 1, (1_000_000, 1_000_000)));
+    let hasty = [0, 1].map(|sequence| offering(&app, "bob", sequence, 1, (200_000, 100_000)));
+    greedy.iter().chain(&hasty).for_each(|tx| assert_eq!(code(pool.add(tx)), 0));
+    assert_eq!(pool.candidates(usize::MAX, usize::MAX), hasty, "a claim does not keep others out");
+    assert_eq!(pool.candidates(usize::MAX, 1), hasty[..1]);
+}
+
+#[test]
 fn what_no_longer_pays_enough_leaves_and_its_sender_can_learn_why() {
     let app = chain_of(Params { feemarket_max_block_utilization: 1_000_000, ..Params::default() });
     let pool = Mempool::new(app.clone(), Limits::default()).unwrap();
@@ -159,15 +171,15 @@ fn what_no_longer_pays_enough_leaves_and_its_sender_can_learn_why() {
     app.commit(executed, Vec::new()).unwrap();
     pool.committed([tx::hash(&busy)].into_iter()).unwrap();
     assert!(pool.is_empty());
-    let why = pool.dropped(&tx::hash(&poor)).unwrap();
+    let why = pool.refusal(&tx::hash(&poor)).unwrap();
     assert_eq!((why.codespace, why.code), ("sdk", 13));
     assert_eq!(why.log, "insufficient fees; got: 100000uallo required: 112500uallo: insufficient fee");
-    assert_eq!(pool.dropped(&tx::hash(&next)).unwrap().code, 32, "it came after the other");
-    assert_eq!(pool.dropped(&tx::hash(&busy)), None, "it is in a block");
+    assert_eq!(pool.refusal(&tx::hash(&next)).unwrap().code, 32, "it came after the other");
+    assert_eq!(pool.refusal(&tx::hash(&busy)), None, "it is in a block");
     // A block with room brings the price down again: what was dropped is welcome, and no longer called refused.
     let executed = app.execute(&BlockInput { height: 2, time_ms: 2, txs: &[] }).unwrap().unwrap();
     app.commit(executed, Vec::new()).unwrap();
     pool.committed(std::iter::empty()).unwrap();
     assert_eq!(code(pool.add(&poor)), 0);
-    assert_eq!(pool.dropped(&tx::hash(&poor)), None);
+    assert_eq!(pool.refusal(&tx::hash(&poor)), None);
 }

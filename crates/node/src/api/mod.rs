@@ -117,9 +117,14 @@ pub(crate) async fn call(
     if wanted == 0 {
         welcome(&node, &method, &request).await;
     }
-    let height = if wanted == 0 { node.head().height } else { wanted };
-    let bytes = aside(move || dispatch(&node, &method, &request, height)).await??;
-    Ok(Answered { height, bytes })
+    // The newest state is chosen when it is this question's turn, from the store itself: it may be ahead of what
+    // watchers have been told.
+    aside(move || {
+        let newest = || node.app().store().version().unwrap_or(0);
+        let height = if wanted == 0 { newest() } else { wanted };
+        Ok(Answered { height, bytes: dispatch(&node, &method, &request, height)? })
+    })
+    .await?
 }
 
 /// Development networks: an address that nobody has heard of is given something before the question is answered.

@@ -180,7 +180,7 @@ fn search(node: &NodeHandle, q: &tx::GetTxsEventRequest) -> Result<tx::GetTxsEve
     let limit = [q.limit, paged.map_or(0, |p| p.limit), DEFAULT_PAGE].into_iter().find(|n| *n > 0);
     let limit = limit.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE);
     let page = match q.page {
-        0 => paged.map_or(0, |p| p.offset) / limit + 1,
+        0 => (paged.map_or(0, |p| p.offset) / limit).saturating_add(1),
         page => page,
     };
     let descending = q.order_by == i32::from(tx::OrderBy::Desc);
