@@ -99,12 +99,31 @@ impl NodeHandle {
             _ => QueryError::Internal(status.message),
         })?;
         let mut receipts = Vec::with_capacity(items.len());
-        for (height, index) in items {
-            let results = records::results(self.app.store(), height)?;
-            let receipt = results.and_then(|r| r.receipts.into_iter().nth(index as usize));
+        self.visit(items, |kept, (height, index)| {
+            let receipt = kept.results.receipts.get(index as usize).cloned();
             receipts.extend(receipt.map(|receipt| receipt_view(height, index, receipt)));
-        }
+            Ok::<(), QueryError>(())
+        })?;
         Ok((receipts, total))
+    }
+
+    /// Looks at the blocks of these places, one after the other. Neighbours are often in one block, which is then read
+    /// once; places whose block is gone are passed over.
+    pub(crate) fn visit<E: From<StoreError>>(
+        &self,
+        spots: Vec<Spot>,
+        mut look: impl FnMut(&Kept, Spot) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut last: Option<(u64, Kept)> = None;
+        for spot in spots {
+            if last.as_ref().is_none_or(|(height, _)| *height != spot.0) {
+                last = self.kept_block(spot.0)?.map(|kept| (spot.0, kept));
+            }
+            if let Some((_, kept)) = &last {
+                look(kept, spot)?;
+            }
+        }
+        Ok(())
     }
 
     /// A block with all that is kept of it; none if it is not there.

@@ -13,12 +13,16 @@ use super::{blocks, of, page::Page};
 use crate::{
     NodeHandle,
     api::{Status, events::Typed, told, tx_hash},
+    handle::Kept,
+    index::{Class, Found, Paging, Spot},
 };
 
 /// What became of a transaction. Doors may hold this question back until there is an answer.
 pub(crate) const GET_TX: &str = "/cosmos.tx.v1beta1.Service/GetTx";
 /// Transactions on a page of a search, if nobody says how many.
 const DEFAULT_PAGE: u64 = 30;
+/// Bytes at which a page of a search is refused.
+const MAX_ANSWER: usize = 16 << 20;
 /// Most transactions on a page of a search.
 const MAX_PAGE: u64 = 100;
 
@@ -109,7 +113,8 @@ fn refused(txhash: String, refusal: Refusal) -> abci::TxResponse {
 fn get_tx(node: &NodeHandle, text: &str) -> Result<tx::GetTxResponse, Status> {
     let hash = tx_hash(text)?;
     if let Some(receipt) = node.tx(&hash)?
-        && let Some((tx, tx_response)) = included(node, receipt.height, receipt.index)?
+        && let Some(kept) = node.kept_block(receipt.height)?
+        && let Some((tx, tx_response)) = included(&kept, (receipt.height, receipt.index))
     {
         return Ok(tx::GetTxResponse { tx, tx_response: Some(tx_response) });
     }
@@ -122,16 +127,9 @@ fn get_tx(node: &NodeHandle, text: &str) -> Result<tx::GetTxResponse, Status> {
 }
 
 /// A transaction of a block, and what became of it; none if that is not kept any more.
-fn included(
-    node: &NodeHandle,
-    height: u64,
-    index: u32,
-) -> Result<Option<(Option<tx::Tx>, abci::TxResponse)>, Status> {
-    let Some(kept) = node.kept_block(height)? else { return Ok(None) };
+fn included(kept: &Kept, (height, index): Spot) -> Option<(Option<tx::Tx>, abci::TxResponse)> {
     let place = index as usize;
-    let (Some(bytes), Some(r)) = (kept.block.body.txs.get(place), kept.results.receipts.get(place)) else {
-        return Ok(None);
-    };
+    let (bytes, r) = kept.block.body.txs.get(place).zip(kept.results.receipts.get(place))?;
     // Blocks hold transactions that could be taken apart, and nothing else.
     let tx = open(bytes).ok();
     let packed =
@@ -150,7 +148,7 @@ fn included(
         events: told::of_tx(bytes, r).into_iter().map(event).collect(),
         ..Default::default()
     };
-    Ok(Some((tx, response)))
+    Some((tx, response))
 }
 
 fn event(event: Typed) -> Event {
@@ -184,10 +182,23 @@ fn search(node: &NodeHandle, q: &tx::GetTxsEventRequest) -> Result<tx::GetTxsEve
         page => page,
     };
     let descending = q.order_by == i32::from(tx::OrderBy::Desc);
-    let (receipts, total) = node.search_txs(query.trim(), page, limit, descending)?;
-    let all: Vec<_> =
-        receipts.into_iter().map(|r| included(node, r.height, r.index)).collect::<Result<_, _>>()?;
-    let (txs, tx_responses): (Vec<_>, Vec<_>) = all.into_iter().flatten().unzip();
+    let paging = Paging { page, per_page: limit, newest_first: descending };
+    let Found { items, total } = node.search(Class::Txs, query.trim(), paging)?;
+    let (mut txs, mut tx_responses) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
+    node.visit(items, |kept, spot| {
+        let Some((tx, response)) = included(kept, spot) else { return Ok(()) };
+        // Each transaction stands in the answer twice.
+        bytes += response.encoded_len() + response.tx.as_ref().map_or(0, |tx| tx.value.len());
+        if bytes > MAX_ANSWER {
+            return Err(Status::invalid(format!(
+                "these transactions exceed {MAX_ANSWER} bytes: ask for a smaller page"
+            )));
+        }
+        txs.push(tx);
+        tx_responses.push(response);
+        Ok(())
+    })?;
     Ok(tx::GetTxsEventResponse {
         txs: txs.into_iter().flatten().collect(),
         tx_responses,

@@ -70,13 +70,8 @@ pub(super) fn tx_search(node: &NodeHandle, params: &Params) -> Result<Value, Sta
     let places = node.search(Class::Txs, query, paging(params, false)?)?;
     let mut list = Vec::with_capacity(places.items.len());
     let mut bytes = 0;
-    let mut last: Option<(u64, Kept)> = None;
-    for spot in places.items {
-        // Neighbours are often in one block.
-        if last.as_ref().is_none_or(|(height, _)| *height != spot.0) {
-            last = node.kept_block(spot.0)?.map(|kept| (spot.0, kept));
-        }
-        let Some(found) = last.as_ref().and_then(|(_, kept)| found(kept, spot)) else { continue };
+    node.visit(places.items, |kept, spot| {
+        let Some(found) = found(kept, spot) else { return Ok(()) };
         bytes += found["tx"].as_str().map_or(0, str::len) + 2_000;
         if bytes > ANSWER_BYTES {
             return Err(Status::invalid(format!(
@@ -84,7 +79,8 @@ pub(super) fn tx_search(node: &NodeHandle, params: &Params) -> Result<Value, Sta
             )));
         }
         list.push(found);
-    }
+        Ok(())
+    })?;
     Ok(json!({ "txs": list, "total_count": places.total.to_string() }))
 }
 
