@@ -231,6 +231,16 @@ def cosmpy() -> str:
     return f"{told['received']} uallo received, {len(told['validators'])} validator(s) read"
 
 
+def cosmpy_stakes() -> str:
+    told = last_json(output([PYTHON, HERE / "cosmpy_stake.py", GRPC], 150))
+    return f"{told['staked']} uallo with {told['moniker']}, {told['collected']} collected, gas {told['gas']}"
+
+
+def cosmjs_stakes() -> str:
+    shutil.copy(HERE / "stake.mjs", TOOLS)
+    return output(["node", "stake.mjs", f"http://{RPC}"], 240, cwd=TOOLS).strip().splitlines()[-1]
+
+
 def reflection() -> str:
     told = last_json(output([GENERIC / "python", HERE / "reflect.py", GRPC], 60))
     return f"{told['services']} services described"
@@ -253,6 +263,8 @@ CLAIMS = {
     "CosmJS over websocket": lambda: cosmjs(f"ws://{RPC}"),
     "CosmJS reads every method of the RPC": comet,
     "cosmpy sends tokens": cosmpy,
+    "cosmpy stakes, sees rewards grow, collects them and takes stake back": cosmpy_stakes,
+    "CosmJS does so too, signing bytes and as hardware wallets sign; its decoders read every query": cosmjs_stakes,
     "a generic client calls a method by reflection": reflection,
     "no request of the OpenAPI page breaks the gateway": openapi,
 }

@@ -70,6 +70,7 @@ impl Network {
                 public_key: hex::encode([1; 32]),
                 power: 1,
                 operator: names[0].clone(),
+                ..GenesisValidator::default()
             }],
             admins: Vec::new(),
         };
@@ -152,7 +153,7 @@ impl Network {
 
     fn run(&mut self, txs: &[Vec<u8>]) -> (Took, Trails) {
         self.height += 1;
-        let input = BlockInput { height: self.height, time_ms: 1 + self.height, txs };
+        let input = BlockInput::of(self.height, 1 + self.height, txs);
         let start = Instant::now();
         let executed: Executed = self.app.execute(&input).unwrap().unwrap();
         let execute = start.elapsed();
@@ -413,7 +414,7 @@ fn kind(network: &mut Network, name: &str, messages: Vec<(usize, Any)>) {
     let count = messages.len();
     let txs = network.sign_all(messages);
     network.height += 1;
-    let input = BlockInput { height: network.height, time_ms: 1 + network.height, txs: &txs };
+    let input = BlockInput::of(network.height, 1 + network.height, &txs);
     let start = Instant::now();
     let executed: Executed = network.app.execute(&input).unwrap().unwrap();
     let took = start.elapsed();

@@ -6,10 +6,18 @@ use std::sync::LazyLock;
 use dodona_proto::Address;
 
 /// Names under which published clients know them.
-const NAMES: [&str; 5] =
-    ["fee_collector", "ecosystem", "allorarewards", "allorastaking", "allorapendingrewards"];
+const NAMES: [&str; 8] = [
+    "fee_collector",
+    "ecosystem",
+    "allorarewards",
+    "allorastaking",
+    "allorapendingrewards",
+    "bonded_tokens_pool",
+    "not_bonded_tokens_pool",
+    "distribution",
+];
 
-static ALL: LazyLock<[Address; 5]> = LazyLock::new(|| NAMES.map(Address::of_module));
+static ALL: LazyLock<[Address; 8]> = LazyLock::new(|| NAMES.map(Address::of_module));
 
 /// Collects fees and the validators' share within a block; empty at the end of each.
 pub fn fee_collector() -> Address {
@@ -37,8 +45,23 @@ pub fn topics_pending() -> Address {
     ALL[4]
 }
 
+/// Holds the tokens of validators that decide blocks.
+pub fn bonded_pool() -> Address {
+    ALL[5]
+}
+
+/// Holds the tokens of the other validators, and what is on its way back to delegators.
+pub fn not_bonded_pool() -> Address {
+    ALL[6]
+}
+
+/// Holds what validators and their delegators have earned and not collected yet.
+pub fn distribution() -> Address {
+    ALL[7]
+}
+
 /// All of them, in a fixed order.
-pub fn all() -> [Address; 5] {
+pub fn all() -> [Address; 8] {
     *ALL
 }
 

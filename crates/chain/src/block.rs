@@ -1,11 +1,13 @@
 //! The day of the chain: begin → transactions → end. The one ordered list of modules, each place with its reason.
 
 use crate::{
+    BlockInput, Fault,
     ctx::{Ctx, Trail},
     error::Failure,
     event::Event,
     feemarket, mint,
     params::Params,
+    staking,
     state::State,
     topics,
     tx::{self, Parsed, Place, Receipt, Verdict},
@@ -15,9 +17,9 @@ use crate::{
 /// Gas of the block's own work is not limited; every loop in it has a bound of its own.
 const UNLIMITED: u64 = u64::MAX;
 
-/// A transaction that must not be in a block made the block invalid.
+/// A transaction, or a piece of misbehaviour, that must not be in a block made the block invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("transaction {index} does not belong into this block: {cause}")]
+#[error("entry {index} does not belong into this block: {cause}")]
 pub struct InvalidTx {
     /// Position in the block.
     pub index: usize,
@@ -25,16 +27,51 @@ pub struct InvalidTx {
     pub cause: String,
 }
 
-/// Begin of block: tokens come into being before anybody can spend them.
-pub(crate) fn begin(state: &mut State, params: &Params, height: u64) -> Result<(), Failure> {
+/// What the begin of a block leaves besides its state.
+pub(crate) struct Begin {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Misbehaviour that was punished.
+    pub faults: Vec<Fault>,
+}
+
+/// Begin of block: tokens come into being before anybody can spend them, and punishments come before anybody can run
+/// away from them. A proposer leaves out misbehaviour that cannot be punished (`skip`), a validator refuses it.
+pub(crate) fn begin(
+    state: &mut State,
+    params: &Params,
+    chain_id: &str,
+    input: &BlockInput,
+    skip: bool,
+) -> Result<Result<Begin, InvalidTx>, Failure> {
     // Mint first: the topics' part is known only then.
-    let for_topics = mint::begin(state, params, height)?;
+    let for_topics = mint::begin(state, params, input.height)?;
     // Topics next: they share it by weight; what they cannot take stays with the ecosystem.
-    topics::schedule::share_emission(state, for_topics)
+    topics::schedule::share_emission(state, for_topics)?;
+    let mut ctx = Ctx::new(state, params, chain_id, (input.height, input.time_ms), UNLIMITED);
+    // Absence first, then misbehaviour: both of the same block cost both.
+    staking::begin(&mut ctx, input.signed)?;
+    let mut faults = Vec::new();
+    for (index, fault) in input.faults.iter().enumerate() {
+        if staking::slash::punish(&mut ctx, fault)? {
+            faults.push(*fault);
+        } else if !skip {
+            let key = hex::encode(fault.public_key);
+            let cause = format!(
+                "misbehaviour of {key} at height {} cannot be punished: too old, punished already, or not of the set",
+                fault.height
+            );
+            return Ok(Err(InvalidTx { index, cause }));
+        }
+    }
+    let (events, _, _) = ctx.finish();
+    Ok(Ok(Begin { events, faults }))
 }
 
 /// All transactions in order. A proposer leaves out what cannot be in a block (`skip`), a validator refuses it.
 /// What no longer fits by its gas limit is left out too; whatever its sender sent after it then fails by its sequence.
+/// A proposer also leaves out what would be charged and fail: it has put it into this order, perhaps before something
+/// it depends on, and nobody shall pay for that.
 pub(crate) fn transactions<'a>(
     state: &mut State,
     place: &Place,
@@ -51,14 +88,25 @@ pub(crate) fn transactions<'a>(
                 let (gas, used) = (parsed.gas_limit, max - room);
                 format!("its gas limit {gas} and the {used} before it exceed the block's {max}")
             }
-            Ok(parsed) => match tx::execute(&parsed, state, place)? {
-                Verdict::Executed(receipt) => {
-                    room -= parsed.gas_limit;
-                    receipts.push((index, receipt));
-                    continue;
+            Ok(parsed) => {
+                let before = state.savepoint();
+                match tx::execute(&parsed, state, place)? {
+                    Verdict::Executed(receipt) if skip && receipt.code != 0 => {
+                        state.rollback(before);
+                        continue;
+                    }
+                    Verdict::Executed(receipt) => {
+                        state.release(before);
+                        room -= parsed.gas_limit;
+                        receipts.push((index, receipt));
+                        continue;
+                    }
+                    Verdict::Inadmissible(refusal) => {
+                        state.release(before);
+                        refusal.to_string()
+                    }
                 }
-                Verdict::Inadmissible(refusal) => refusal.to_string(),
-            },
+            }
         };
         if !skip {
             return Ok(Err(InvalidTx { index, cause }));
@@ -82,19 +130,19 @@ pub(crate) fn end(
     state: &mut State,
     params: &Params,
     chain_id: &str,
-    height: u64,
+    input: &BlockInput,
     gas: u64,
 ) -> Result<End, Failure> {
-    let mut ctx = Ctx::new(state, params, chain_id, height, UNLIMITED);
-    if let Some(event) = mint::told(ctx.state, params, height)? {
+    let mut ctx = Ctx::new(state, params, chain_id, (input.height, input.time_ms), UNLIMITED);
+    if let Some(event) = mint::told(ctx.state, params, input.height)? {
         ctx.emit(event);
     }
     // Topics first: truths are scored before new answers are combined, so that those use the newest scores.
     topics::block::end(&mut ctx)?;
     // The price of the next block follows from the gas of this one, whatever else happened.
     feemarket::end(ctx.state, params, gas)?;
-    // Validators last: by now the block's fees are complete.
-    let validators = mint::end(ctx.state)?;
+    // Staking last: by now the block's fees are complete, and nobody delegates any more.
+    let validators = staking::end(&mut ctx, input.signed)?;
     let (events, _, trails) = ctx.finish();
     Ok(End { events, trails, validators })
 }

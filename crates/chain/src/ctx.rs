@@ -16,6 +16,8 @@ pub struct Ctx<'a> {
     pub chain_id: &'a str,
     /// Height of the block being executed.
     pub height: u64,
+    /// Its time, unix milliseconds; of a block still to come, the earliest it can have.
+    pub time_ms: u64,
     /// Work done so far.
     pub gas: Meter,
     /// Place of the message being handled within its transaction.
@@ -56,11 +58,12 @@ impl<'a> Ctx<'a> {
         state: &'a mut State,
         params: &'a Params,
         chain_id: &'a str,
-        height: u64,
+        (height, time_ms): (u64, u64),
         gas_limit: u64,
     ) -> Self {
         let (events, note, trails) = (Vec::new(), String::new(), Vec::new());
-        Self { state, params, chain_id, height, gas: Meter::new(gas_limit), message: 0, events, note, trails }
+        let gas = Meter::new(gas_limit);
+        Self { state, params, chain_id, height, time_ms, gas, message: 0, events, note, trails }
     }
 
     /// Tells subscribers.

@@ -15,6 +15,14 @@ pub const CREATE_TOPIC: u64 = 60_000;
 pub const TOPIC_WRITE: u64 = 30_000;
 /// An inference or a truth.
 pub const SUBMIT: u64 = 20_000;
+/// Delegating tokens, asking for them back, keeping them after all: a delegation, a validator and its rewards change.
+pub const DELEGATION: u64 = 40_000;
+/// Moving a delegation: two of each.
+pub const REDELEGATION: u64 = 70_000;
+/// A new validator, a change of its description or commission, its way out of jail.
+pub const VALIDATOR: u64 = 60_000;
+/// Collecting a reward or commission, naming the account that gets it.
+pub const WITHDRAW: u64 = 25_000;
 /// Checking a second signature.
 pub const SIGNATURE: u64 = 30_000;
 /// Each account of a list, each label of a topic.

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use dodona_proto::{Address, topics::List};
+use dodona_mechanism::supply::Fixed;
+use dodona_proto::{ALLO, Address, topics::List};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts, auth, bank,
     error::Failure,
     params::{self, Params, text},
+    staking::{
+        self,
+        state::{Commission, Description},
+        validator::Genesis as FirstValidator,
+    },
     state::State,
     topics::lists::LISTS,
-    validators::{self, Validator},
 };
 
 /// Refusal of an account that no key controls.
@@ -49,15 +54,69 @@ pub struct GenesisAccount {
 }
 
 /// A validator at genesis.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisValidator {
     /// Ed25519, hex.
     pub public_key: String,
-    /// Voting power, at least 1.
+    /// Voting power, at least 1: so many whole ALLO come into being as its operator's own delegation, on top of the
+    /// balances of `accounts`.
     pub power: u64,
-    /// Bech32 of the account that is paid.
+    /// Bech32 of the account that operates it, another one for each validator.
     pub operator: String,
+    /// Its name; absent: `validator-` and its place by public key, from 1.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub moniker: String,
+    /// What it keeps of its delegators' rewards; absent: 0.1, at most 0.2, changing by at most 0.01 a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commission: Option<GenesisCommission>,
+}
+
+/// A validator's commission at genesis, as decimal text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisCommission {
+    /// Now.
+    pub rate: String,
+    /// At most, ever.
+    pub max_rate: String,
+    /// At most by so much a day.
+    pub max_change_rate: String,
+}
+
+impl Default for GenesisCommission {
+    fn default() -> Self {
+        let [rate, max_rate, max_change_rate] = ["0.1", "0.2", "0.01"].map(String::from);
+        Self { rate, max_rate, max_change_rate }
+    }
+}
+
+impl GenesisCommission {
+    /// The default, raised to what the chain demands.
+    fn least(params: &Params) -> Self {
+        let default = Self::default();
+        let min = params.min_commission_rate;
+        match default.rate.parse::<Fixed>() {
+            Ok(rate) if rate >= min => default,
+            _ => Self { rate: min.to_string(), max_rate: "1".into(), ..default },
+        }
+    }
+
+    fn read(&self, params: &Params, changed_ms: u64) -> Result<Commission, String> {
+        let number = |name: &str, text: &str| {
+            text.parse::<Fixed>().map_err(|e| format!("{name} `{}`: {e}", crate::text::printable(text)))
+        };
+        let rate = number("rate", &self.rate)?;
+        let max_rate = number("max_rate", &self.max_rate)?;
+        let max_change = number("max_change_rate", &self.max_change_rate)?;
+        if max_rate > Fixed::ONE || rate > max_rate || max_change > max_rate {
+            return Err("needs rate and max_change_rate up to max_rate, and that up to 1".into());
+        }
+        if rate < params.min_commission_rate {
+            return Err(format!("rate {rate} is below min_commission_rate {}", params.min_commission_rate));
+        }
+        Ok(Commission { rate, max_rate, max_change, changed_ms })
+    }
 }
 
 /// Why a document is no genesis.
@@ -82,7 +141,7 @@ pub enum GenesisError {
 /// The parsed form of a document.
 struct Parts {
     accounts: Vec<(Address, u128)>,
-    validators: Vec<Validator>,
+    validators: Vec<FirstValidator>,
     admins: Vec<Address>,
 }
 
@@ -110,11 +169,11 @@ impl Genesis {
         }
         // Accounts that the first block pays exist from the start: a client that asks for its number before that
         // block must not find it taken after.
-        let paid = accounts::all().into_iter().chain(validators.iter().map(|v| v.operator));
+        let paid = accounts::all().into_iter().chain(validators.iter().map(|v| Address(v.operator)));
         for address in paid {
             auth::ensure(state, address).map_err(|e| failed(e.into()))?;
         }
-        validators::put(state, &validators);
+        staking::validator::found(state, &self.params, validators).map_err(failed)?;
         for admin in admins {
             LISTS.put(state, &(List::Admin as u8, 0, admin.0), &());
         }
@@ -147,8 +206,8 @@ impl Genesis {
                 .ok_or_else(|| wrong(format!("accounts[{i}].balance"), "sum exceeds max_supply".into()))?;
             accounts.push((address, account.balance));
         }
-        let mut validators: Vec<Validator> = Vec::new();
-        let mut keys = BTreeSet::new();
+        let mut validators: Vec<FirstValidator> = Vec::new();
+        let (mut keys, mut operators) = (BTreeSet::new(), BTreeSet::new());
         let mut power = 0u64;
         for (i, v) in self.validators.iter().enumerate() {
             let at = |name: &str| format!("validators[{i}].{name}");
@@ -163,17 +222,43 @@ impl Genesis {
                 .checked_add(v.power)
                 .filter(|p| v.power > 0 && *p < 1 << 62)
                 .ok_or_else(|| wrong(at("power"), "needs 1 to 2^62 in sum".into()))?;
-            let operator = v.operator.parse().map_err(|e| wrong(at("operator"), format!("{e}")))?;
+            let tokens = u128::from(v.power) * ALLO;
+            sum = sum
+                .checked_add(tokens)
+                .filter(|s| *s <= self.params.max_supply)
+                .ok_or_else(|| wrong(at("power"), "in ALLO, and all balances, exceed max_supply".into()))?;
+            let operator: Address = v.operator.parse().map_err(|e| wrong(at("operator"), format!("{e}")))?;
             if accounts::is_own(operator) {
                 return Err(wrong(at("operator"), OWN.into()));
             }
-            validators.push(Validator { public_key, power: v.power, operator });
+            if !operators.insert(operator) {
+                return Err(wrong(at("operator"), "stands twice".into()));
+            }
+            let commission = v.commission.clone().unwrap_or_else(|| GenesisCommission::least(&self.params));
+            let commission = commission
+                .read(&self.params, self.time_ms)
+                .map_err(|cause| wrong(at("commission"), cause))?;
+            let description = Description { moniker: v.moniker.clone(), ..Description::default() };
+            validators.push(FirstValidator {
+                operator: operator.0,
+                public_key,
+                tokens,
+                commission,
+                description,
+            });
         }
         if validators.is_empty() {
             return Err(wrong("validators".into(), "a chain needs at least one".into()));
         }
         // The order of the document has no meaning, so it must not decide account numbers.
         validators.sort_by_key(|v| v.public_key);
+        for (place, v) in (1..).zip(&mut validators) {
+            if v.description.moniker.is_empty() {
+                v.description.moniker = format!("validator-{place}");
+            }
+            staking::validator::check_description(&v.description)
+                .map_err(|cause| wrong("validators.moniker".into(), cause.to_string()))?;
+        }
         let mut admins = Vec::with_capacity(self.admins.len());
         for (i, admin) in self.admins.iter().enumerate() {
             admins.push(admin.parse().map_err(|e| wrong(format!("admins[{i}]"), format!("{e}")))?);

@@ -7,13 +7,17 @@ use dodona_store::{Read, StoreError};
 
 use crate::{
     accounts, auth, bank, mint,
+    staking::{
+        self,
+        state::{self as staked, DELEGATIONS as DELEGATED, Status, Unbonding, wait},
+    },
     topics::{
         stake::{self, DELEGATIONS, DELEGATORS, LEAVING, REMOVALS, STAKES},
         stake_account,
         state::{
-            ADMITTED, DUE, EPOCHS, EpochState, FORECASTS, INFERENCES, LOSSES, MEMBERS, NONCES, OPENINGS,
-            PAYLOADS, POTS, RECORDS, REGISTRATIONS, REGISTRY, REPORTS, RESISTANT, Record, SHARED, TOPICS,
-            UNHEARD, Void, part, phase, role,
+            ADMITTED, DUE, EPOCHS, EpochState, FORECASTS, INFERENCES, LOSSES, MEMBERS, NEWEST, NONCES,
+            OPENINGS, PAYLOADS, POTS, RECORDS, REGISTRATIONS, REGISTRY, REPORTS, RESISTANT, Record, SHARED,
+            TOPICS, UNHEARD, Void, part, phase, role,
         },
         topics_pending, topics_rewards,
     },
@@ -50,6 +54,7 @@ pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
     let height = crate::TIP.get(read)?.map_or(0, |tip| tip.height);
     tokens(read)?;
     books(read)?;
+    staking(read)?;
     epochs(read, height)?;
     due(read, height)
 }
@@ -155,6 +160,13 @@ fn books(read: &impl Read) -> Result<(), Violation> {
         if !topic.active && topic.waiting() == 0 && POTS.get(read, &id)?.unwrap_or(0) > 0 {
             return Err(wrong("a topic that can pay nobody holds nothing", format!("topic {id}")));
         }
+        let newest = NEWEST.get(read, &id)?.map_or((0, 0), |inference| (inference.at, inference.nonce));
+        if newest != (topic.last_combined.height, topic.last_combined.nonce) {
+            return Err(wrong(
+                "a topic's newest inference is that of its newest answer",
+                format!("topic {id}"),
+            ));
+        }
         if topic.active != (topic.shares > 0) {
             return Err(wrong("active topics and only they share the emission", format!("topic {id}")));
         }
@@ -169,6 +181,139 @@ fn books(read: &impl Read) -> Result<(), Violation> {
         return Err(Violation::Differ { what, left: claims, right: rewards });
     }
     Ok(())
+}
+
+/// The books of staking agree with the tokens they speak about, and the set with the books.
+fn staking(read: &impl Read) -> Result<(), Violation> {
+    let mut shares = BTreeMap::new();
+    let mut owed = BTreeMap::new();
+    let delegations = DELEGATED.scan(read, usize::MAX)?;
+    for ((operator, delegator), delegation) in &delegations {
+        if delegation.shares == 0 || !staked::DELEGATORS.contains(read, &(*delegator, *operator))? {
+            return Err(wrong("delegations are above zero and found by delegator", hex::encode(delegator)));
+        }
+        add(&mut shares, *operator, delegation.shares);
+        let per_share = staked::REWARDS.get(read, operator)?.unwrap_or_default().per_share;
+        let claim = per_share.owed(delegation.settled, delegation.shares).unwrap_or(0);
+        add(&mut owed, *operator, claim);
+    }
+    equal(
+        "delegators are found by delegation",
+        staked::DELEGATORS.scan(read, usize::MAX)?.len() as u128,
+        delegations.len() as u128,
+    )?;
+    let set = staking::set::current(read)?;
+    let height = crate::TIP.get(read)?.map_or(0, |tip| tip.height);
+    let total: u128 = set.members.iter().map(|v| u128::from(v.power)).sum();
+    let sorted = set.members.windows(2).all(|pair| pair[0].public_key < pair[1].public_key);
+    if set.members.is_empty() || !sorted || total >= 1 << 62 || set.members.iter().any(|v| v.power == 0) {
+        return Err(wrong("a set is sorted, never empty, and its power can be tripled", format!("{total}")));
+    }
+    if set.from > height + 1 {
+        return Err(wrong("the set decides the next block", format!("from {}", set.from)));
+    }
+    let (mut bonded, mut others, mut members, mut ranked, mut waiting) =
+        (0u128, 0u128, 0usize, 0usize, 0usize);
+    let mut earned = 0u128;
+    for (operator, v) in staked::VALIDATORS.scan(read, usize::MAX)? {
+        let place = || format!("validator {}", hex::encode(operator));
+        equal("shares of a validator sum up", shares.remove(&operator).unwrap_or(0), v.shares)?;
+        if v.tokens > v.shares {
+            return Err(wrong("a share is worth at most a unit", place()));
+        }
+        let member = set.members.iter().find(|m| m.operator.0 == operator);
+        if member.is_some() != (v.status == Status::Bonded)
+            || member.is_some_and(|m| m.public_key != v.public_key)
+        {
+            return Err(wrong("the set is those who are bonded", place()));
+        }
+        members += usize::from(member.is_some());
+        let pool = if v.status == Status::Bonded { &mut bonded } else { &mut others };
+        *pool = sum([*pool, v.tokens].into_iter())?;
+        let may = !v.jailed && v.tokens >= dodona_proto::ALLO;
+        ranked += usize::from(may);
+        if staked::RANK.contains(read, &(u128::MAX - v.tokens, operator))? != may {
+            return Err(wrong("who may decide blocks is ranked by tokens", place()));
+        }
+        let leaving = (v.unbonded_ms, wait::VALIDATOR, operator, [0; 20], [0; 20]);
+        if (v.status == Status::Unbonding) != staked::QUEUE.contains(read, &leaving)? {
+            return Err(wrong("who left the set waits", place()));
+        }
+        waiting += usize::from(v.status == Status::Unbonding);
+        if v.status == Status::Unbonded && v.shares == 0 || v.tombstoned && !v.jailed {
+            return Err(wrong("nobody's validators are gone, tombstoned ones jailed", place()));
+        }
+        let key = staking::state::consensus_address(&v.public_key).0;
+        if staked::KEYS.get(read, &key)? != Some(operator) || !staked::TEXTS.contains(read, &operator)? {
+            return Err(wrong("a validator has its key and its words", place()));
+        }
+        let missed = staked::SIGNING.get(read, &operator)?.unwrap_or_default().missed;
+        let misses = staked::MISSES.scan_prefix(read, &operator, usize::MAX)?.len();
+        equal("missed blocks are counted", misses as u128, missed.into())?;
+        let rewards = staked::REWARDS.get(read, &operator)?.unwrap_or_default();
+        let claims = owed.remove(&operator).unwrap_or(0);
+        if claims > rewards.outstanding {
+            let what = "delegators can collect what they are owed";
+            return Err(Violation::Differ { what, left: claims, right: rewards.outstanding });
+        }
+        earned = sum([earned, rewards.outstanding, rewards.commission].into_iter())?;
+    }
+    equal("members of the set are validators", members as u128, set.members.len() as u128)?;
+    equal("ranks belong to validators", ranked as u128, staked::RANK.scan(read, usize::MAX)?.len() as u128)?;
+    if let Some((operator, _)) = shares.first_key_value() {
+        return Err(wrong("delegations are with somebody", hex::encode(operator)));
+    }
+    let entries = staked::UNBONDINGS.scan(read, usize::MAX)?;
+    for ((operator, delegator), list) in &entries {
+        let queued = |e: &Unbonding| {
+            staked::QUEUE.contains(read, &(e.until, wait::UNBONDING, *operator, *delegator, [0; 20]))
+        };
+        let mut times = std::collections::BTreeSet::new();
+        for entry in list {
+            others = sum([others, entry.balance].into_iter())?;
+            if entry.balance > entry.initial || !queued(entry)? {
+                return Err(wrong(
+                    "what unbonds waits, and is at most what was asked for",
+                    hex::encode(delegator),
+                ));
+            }
+            times.insert(entry.until);
+        }
+        waiting += times.len();
+        if list.is_empty() || !staked::UNBONDERS.contains(read, &(*delegator, *operator))? {
+            return Err(wrong("what unbonds is found by delegator", hex::encode(delegator)));
+        }
+    }
+    equal(
+        "unbonders unbond",
+        staked::UNBONDERS.scan(read, usize::MAX)?.len() as u128,
+        entries.len() as u128,
+    )?;
+    let moved = staked::REDELEGATIONS.scan(read, usize::MAX)?;
+    for ((source, delegator, destination), list) in &moved {
+        let mut times = std::collections::BTreeSet::new();
+        for entry in list {
+            let key = (entry.until, wait::REDELEGATION, *source, *delegator, *destination);
+            if !staked::QUEUE.contains(read, &key)? {
+                return Err(wrong("redelegations wait", hex::encode(delegator)));
+            }
+            times.insert(entry.until);
+        }
+        waiting += times.len();
+        if list.is_empty() || !staked::REDELEGATORS.contains(read, &(*delegator, *destination, *source))? {
+            return Err(wrong("redelegations are found by destination", hex::encode(delegator)));
+        }
+    }
+    let found = staked::REDELEGATORS.scan(read, usize::MAX)?.len();
+    equal("redelegators redelegated", found as u128, moved.len() as u128)?;
+    equal(
+        "waits stand in the queue once",
+        waiting as u128,
+        staked::QUEUE.scan(read, usize::MAX)?.len() as u128,
+    )?;
+    equal("tokens of bonded validators", bonded, bank::balance(read, accounts::bonded_pool())?)?;
+    equal("tokens of others, and on their way", others, bank::balance(read, accounts::not_bonded_pool())?)?;
+    equal("what was earned and not collected", earned, bank::balance(read, accounts::distribution())?)
 }
 
 /// Every epoch is in exactly one state, and holds what belongs to that state and nothing else.

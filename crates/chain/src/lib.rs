@@ -17,10 +17,12 @@ pub mod ledger;
 mod mint;
 mod params;
 mod query;
+pub mod staking;
 mod state;
 mod text;
 pub mod topics;
 mod tx;
+pub mod upgrade;
 mod validators;
 mod verified;
 
@@ -36,9 +38,10 @@ pub use ctx::{Step, Trail};
 pub use error::{Coded, Failure, Refusal};
 pub use event::{Event, Published};
 pub use gas::{
-    BASE, BYTE, CREATE_TOPIC, FORECAST_ELEMENT, LIST_ENTRY, LOSS_ENTRY, SEND, SIGNATURE, SUBMIT, TOPIC_WRITE,
+    BASE, BYTE, CREATE_TOPIC, DELEGATION, FORECAST_ELEMENT, LIST_ENTRY, LOSS_ENTRY, REDELEGATION, SEND,
+    SIGNATURE, SUBMIT, TOPIC_WRITE, VALIDATOR, WITHDRAW,
 };
-pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisValidator};
+pub use genesis::{Genesis, GenesisAccount, GenesisCommission, GenesisError, GenesisValidator};
 pub use invariants::Violation;
 pub use params::Params;
 pub use query::QueryError;
@@ -49,6 +52,7 @@ pub use validators::Validator;
 use block::End;
 use state::State;
 use tx::{Place, Verdict};
+use upgrade::Upgrade;
 use verified::Verified;
 
 /// What the chain remembers of itself between blocks.
@@ -68,7 +72,7 @@ const TIP: Item<Tip> = Item::new(*b"00");
 /// Which form of the state a store holds. Written once, at genesis.
 const FORM: Item<u32> = Item::new(*b"0f");
 /// The form this program reads and writes; another number means other tables.
-const THIS_FORM: u32 = 4;
+const THIS_FORM: u32 = 5;
 
 /// Whether signatures are checked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -85,6 +89,7 @@ pub struct App {
     store: Store,
     verified: Arc<Verified>,
     chain_id: Arc<str>,
+    upgrades: &'static [Upgrade],
 }
 
 /// Why the application cannot start or go on.
@@ -116,6 +121,21 @@ pub enum AppError {
         /// Form of this program.
         reads: u32,
     },
+    /// An upgrade is planned for this block that this program cannot make.
+    #[error(
+        "upgrade `{name}` is planned for block {height}, and this program does not know it from state form {form}: \
+         start a program that does, on this same home ({info})"
+    )]
+    UnknownUpgrade {
+        /// Name in the plan.
+        name: String,
+        /// Block that is not made.
+        height: u64,
+        /// Form of the state.
+        form: u32,
+        /// What the plan tells operators.
+        info: String,
+    },
     /// The store is not empty but holds no chain.
     #[error("the store holds data but no chain: choose another home")]
     NoTip,
@@ -143,6 +163,30 @@ pub struct BlockInput<'a> {
     pub time_ms: u64,
     /// Transactions in order.
     pub txs: &'a [Vec<u8>],
+    /// Ed25519 key of the author; none where nobody in particular makes blocks (replays, tests).
+    pub proposer: Option<[u8; 32]>,
+    /// Keys of the validators whose signatures under the block before this one carries, ascending. None where
+    /// nobody's absence shall be counted: the first block, replays.
+    pub signed: Option<&'a [[u8; 32]]>,
+    /// Misbehaviour this block proves, in order. The caller has checked the signatures against the set of the
+    /// fault's height ([`App::validators_of`]).
+    pub faults: &'a [Fault],
+}
+
+impl<'a> BlockInput<'a> {
+    /// A block of which nothing is known but its transactions.
+    pub fn of(height: u64, time_ms: u64, txs: &'a [Vec<u8>]) -> Self {
+        Self { height, time_ms, txs, proposer: None, signed: None, faults: &[] }
+    }
+}
+
+/// Two signed messages of one validator that exclude one another, boiled down to whom and when.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// Height whose block it disturbed.
+    pub height: u64,
+    /// Ed25519 key that signed both.
+    pub public_key: [u8; 32],
 }
 
 /// A block executed but not committed.
@@ -162,6 +206,8 @@ pub struct Executed {
     pub trails: Vec<Trail>,
     /// Who decides the next block.
     pub validators: Vec<Validator>,
+    /// Misbehaviour that was punished: all of the input's, or what a proposer may put into the block.
+    pub faults: Vec<Fault>,
     prepared: Prepared,
 }
 
@@ -171,6 +217,7 @@ pub struct Checker {
     params: Params,
     price: Fixed,
     height: u64,
+    time_ms: u64,
 }
 
 impl Checker {
@@ -178,11 +225,31 @@ impl Checker {
     pub fn block_gas(&self) -> u64 {
         self.params.feemarket_max_block_utilization
     }
+
+    /// Parameters it checks with.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Height of the block it checks for.
+    pub fn height(&self) -> u64 {
+        self.height
+    }
 }
 
 impl App {
     /// Opens a chain; an empty store is given its genesis state.
     pub fn open(store: Store, genesis: &Genesis, signatures: Signatures) -> Result<Self, AppError> {
+        Self::open_with(store, genesis, signatures, upgrade::KNOWN)
+    }
+
+    /// [`App::open`] of a program that knows these upgrades.
+    pub fn open_with(
+        store: Store,
+        genesis: &Genesis,
+        signatures: Signatures,
+        upgrades: &'static [Upgrade],
+    ) -> Result<Self, AppError> {
         let verified = Arc::new(Verified::new(signatures == Signatures::Trust));
         if store.version().is_none() {
             let mut state = Overlay::new(store.snapshot()?);
@@ -197,11 +264,11 @@ impl App {
         if found != genesis.chain_id {
             return Err(AppError::OtherChain { found, wanted: genesis.chain_id.clone() });
         }
-        let form = FORM.get(&store.snapshot()?)?.unwrap_or(1);
-        if form != THIS_FORM {
+        let form = upgrade::form(&store.snapshot()?)?;
+        if !upgrade::runs(form, upgrades) {
             return Err(AppError::OtherForm { found: form, reads: THIS_FORM });
         }
-        Ok(Self { store, verified, chain_id: found.into() })
+        Ok(Self { store, verified, chain_id: found.into(), upgrades })
     }
 
     /// Last committed height, time and counters.
@@ -226,7 +293,23 @@ impl App {
 
     /// Who decides the next block.
     pub fn validators(&self) -> Result<Vec<Validator>, AppError> {
-        Ok(validators::get(&self.store.snapshot()?)?)
+        Ok(staking::set::current(&self.store.snapshot()?)?.members)
+    }
+
+    /// Who decided block `height`, as long as misbehaviour at it can be punished; none before and after.
+    pub fn validators_of(&self, height: u64) -> Result<Option<Vec<Validator>>, AppError> {
+        let read = self.store.snapshot()?;
+        let tip = TIP.get(&read)?.ok_or(AppError::NoTip)?.height;
+        if height == 0 || height > tip + 1 { Ok(None) } else { Ok(staking::set::at(&read, height)?) }
+    }
+
+    /// Whether the next block may carry this misbehaviour: its author was in the set of that height, which is not too
+    /// old, and was not punished for such a thing before. A block that carries another one is invalid, and so is one
+    /// that carries two of the same author.
+    pub fn punishable(&self, fault: &Fault) -> Result<bool, AppError> {
+        let read = self.store.snapshot()?;
+        let tip = TIP.get(&read)?.ok_or(AppError::NoTip)?.height;
+        Ok(fault.height <= tip + 1 && staking::slash::offender(&read, fault)?.is_some())
     }
 
     /// Parameters in force.
@@ -240,18 +323,30 @@ impl App {
         let tip = TIP.get(&state)?.ok_or(AppError::NoTip)?;
         let params = params::get(&state)?;
         let price = feemarket::get(&state, &params)?.price;
-        Ok(Checker { state, params, price, height: tip.height + 1 })
+        // The earliest time the next block can have: what must wait for a time waits long enough.
+        Ok(Checker { state, params, price, height: tip.height + 1, time_ms: tip.time_ms + 1 })
     }
 
     /// Takes a transaction apart, as far as that goes without any state.
-    pub fn parse(&self, checker: &Checker, bytes: &[u8]) -> Result<Parsed, Failure> {
-        Ok(tx::parse(bytes, &checker.params)?)
+    pub fn parse(&self, params: &Params, bytes: &[u8]) -> Result<Parsed, Failure> {
+        Ok(tx::parse(bytes, params)?)
+    }
+
+    /// Checks a transaction's signature before its block comes, and remembers a valid one. Changes no result: for
+    /// callers who have processors to spare.
+    pub fn verify_ahead(&self, checker: &Checker, bytes: &[u8]) -> Result<(), AppError> {
+        let Ok(parsed) = tx::parse(bytes, &checker.params) else { return Ok(()) };
+        if let Some(account) = auth::account(&checker.state, parsed.signer)? {
+            // A signature that is refused here is refused again, and told, where it counts.
+            let _ = parsed.check_signature(&self.chain_id, account.number, &self.verified);
+        }
+        Ok(())
     }
 
     /// Would this transaction do what it asks for in the next block, after the ones checked before it? Messages
     /// are tried too: what cannot count is refused here, before its sender pays.
     pub fn check(&self, checker: &mut Checker, bytes: &[u8]) -> Result<Parsed, Failure> {
-        let parsed = self.parse(checker, bytes)?;
+        let parsed = self.parse(&checker.params, bytes)?;
         self.check_parsed(checker, &parsed)?;
         Ok(parsed)
     }
@@ -264,6 +359,7 @@ impl App {
             price: checker.price,
             verified: &self.verified,
             height: checker.height,
+            time_ms: checker.time_ms,
         };
         let before = checker.state.savepoint();
         let failed = match tx::execute(parsed, &mut checker.state, &place) {
@@ -286,7 +382,7 @@ impl App {
     /// Gas a transaction would use in the next block; its signature, sequence, fee and gas limit do not matter.
     pub fn simulate(&self, bytes: &[u8]) -> Result<u64, Failure> {
         let mut state = Overlay::new(self.store.snapshot()?);
-        let tip = TIP.get(&state)?.map_or(0, |tip| tip.height);
+        let (tip, time_ms) = TIP.get(&state)?.map_or((0, 0), |tip| (tip.height, tip.time_ms));
         let params = params::get(&state)?;
         let parsed = tx::parse_unsigned(bytes, &params)?;
         let place = Place {
@@ -295,6 +391,7 @@ impl App {
             price: Fixed::ZERO,
             verified: &self.verified,
             height: tip + 1,
+            time_ms: time_ms + 1,
         };
         tx::simulate(&parsed, &mut state, &place)
     }
@@ -321,15 +418,20 @@ impl App {
             let cause = format!("height {} or time does not follow block {}", input.height, tip.height);
             return Ok(Err(InvalidTx { index: 0, cause }));
         }
+        let upgraded = upgrade::begin(&mut state, self.upgrades, input.height)?;
         let params = params::get(&state)?;
         let price = feemarket::get(&state, &params)?.price;
-        block::begin(&mut state, &params, input.height)?;
+        let begun = match block::begin(&mut state, &params, &self.chain_id, input, skip)? {
+            Ok(begun) => begun,
+            Err(invalid) => return Ok(Err(invalid)),
+        };
         let place = Place {
             chain_id: &self.chain_id,
             params: &params,
             price,
             verified: &self.verified,
             height: input.height,
+            time_ms: input.time_ms,
         };
         let parsed = input.txs.iter().map(|bytes| tx::parse(bytes, &params).map_err(|e| e.to_string()));
         let numbered = match block::transactions(&mut state, &place, parsed, skip)? {
@@ -338,8 +440,9 @@ impl App {
         };
         let (included, receipts): (Vec<usize>, Vec<Receipt>) = numbered.into_iter().unzip();
         let gas = receipts.iter().map(|r| r.gas_wanted).fold(0, u64::saturating_add);
-        let End { events, trails, validators } =
-            block::end(&mut state, &params, &self.chain_id, input.height, gas)?;
+        let End { events: at_end, trails, validators } =
+            block::end(&mut state, &params, &self.chain_id, input, gas)?;
+        let events = upgraded.into_iter().chain(begun.events).chain(at_end).collect();
         let txs = tip.txs + receipts.len() as u64;
         let chain_id = tip.chain_id;
         TIP.put(&mut state, &Tip { chain_id, height: input.height, time_ms: input.time_ms, txs });
@@ -352,6 +455,7 @@ impl App {
             events,
             trails,
             validators,
+            faults: begun.faults,
             prepared,
         };
         Ok(Ok((executed, included)))
@@ -399,8 +503,8 @@ impl App {
     }
 }
 
-/// Commits to results without events and texts, which are for people.
-fn receipts_hash(receipts: &[Receipt]) -> Hash {
+/// Commits to results without events and texts, which are for people. Block headers carry it.
+pub fn receipts_hash(receipts: &[Receipt]) -> Hash {
     let mut hash = Sha256::new();
     for r in receipts {
         hash.update(r.hash);
@@ -415,5 +519,8 @@ fn receipts_hash(receipts: &[Receipt]) -> Hash {
 
 /// Codespaces are a closed set; a receipt read back from text finds its constant again.
 fn intern(codespace: &str) -> &'static str {
-    if codespace == topics::CODESPACE { topics::CODESPACE } else { "sdk" }
+    [topics::CODESPACE, "staking", "slashing", "distribution"]
+        .into_iter()
+        .find(|known| *known == codespace)
+        .unwrap_or("sdk")
 }

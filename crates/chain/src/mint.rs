@@ -4,7 +4,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_mechanism::{
-    MathError, amount,
+    MathError,
     supply::{self, Emission, EmissionInput, Fixed, IssuanceConfig, Vesting},
 };
 use dodona_proto::emissions::v10;
@@ -21,7 +21,6 @@ use crate::{
         stake,
         state::{PAID, Paid},
     },
-    validators::{self, Validator},
 };
 
 /// What the mint remembers. Written at begin of block.
@@ -200,20 +199,6 @@ fn config(params: &Params) -> IssuanceConfig {
         vesting: Vesting::V013,
         foundation_locked: params.foundation_locked,
     }
-}
-
-/// End of block: fees and the validators' share go to the validators by voting power, to the last unit.
-pub(crate) fn end(state: &mut State) -> Result<Vec<Validator>, Failure> {
-    let set = validators::get(state)?;
-    let collected = bank::balance(state, fee_collector())?;
-    let powers: Vec<u128> = set.iter().map(|v| v.power.into()).collect();
-    // Without anybody to pay it waits for the next block.
-    if let Ok(parts) = amount::split_by(collected, &powers) {
-        for (validator, part) in set.iter().zip(parts) {
-            bank::transfer(state, fee_collector(), validator.operator, part)?;
-        }
-    }
-    Ok(set)
 }
 
 /// What the first block of a month tells: which part of the last month's pay went to staked reputers.

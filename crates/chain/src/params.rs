@@ -96,6 +96,33 @@ pub struct Params {
     /// Length of a month; also scales topic weights and the drip of funding.
     pub blocks_per_month: u64,
 
+    /// Milliseconds of block time between asking for delegated tokens and having them; so long misbehaviour can be
+    /// punished, and so old may be what a light client trusts. Time and not blocks, because light clients have a clock.
+    pub unbonding_time_ms: u64,
+    /// Most validators that decide blocks.
+    pub max_validators: u32,
+    /// Unbondings, and redelegations, that a delegator may have under way at once with the same validators.
+    pub max_entries: u32,
+    /// Least commission of a validator.
+    #[serde(with = "fixed")]
+    pub min_commission_rate: Fixed,
+    /// The set of validators follows the tokens at the end of every block whose height is a multiple of this. Ours:
+    /// sets that stand still for a while make light clients' proofs short.
+    pub validator_set_blocks: u64,
+    /// Blocks over which a validator's missing signatures are counted.
+    pub signed_blocks_window: u64,
+    /// Part of them that it must have signed.
+    #[serde(with = "fixed")]
+    pub min_signed_per_window: Fixed,
+    /// Milliseconds after which a validator jailed for its absence may come back.
+    pub downtime_jail_ms: u64,
+    /// Part of the tokens taken for two signatures that exclude one another.
+    #[serde(with = "fixed")]
+    pub slash_fraction_double_sign: Fixed,
+    /// Part of the tokens taken for absence.
+    #[serde(with = "fixed")]
+    pub slash_fraction_downtime: Fixed,
+
     /// What creating a topic costs. It goes to the ecosystem.
     #[serde(with = "text")]
     pub create_topic_fee: u128,
@@ -277,6 +304,16 @@ impl Default for Params {
             maximum_monthly_percentage_yield: decimal!("0.0095"),
             validators_vs_allora_percent_reward: decimal!("0.25"),
             blocks_per_month: 864_000,
+            unbonding_time_ms: 21 * 86_400_000,
+            max_validators: 100,
+            max_entries: 7,
+            min_commission_rate: decimal!("0"),
+            validator_set_blocks: 100,
+            signed_blocks_window: 1_000,
+            min_signed_per_window: decimal!("0.5"),
+            downtime_jail_ms: 600_000,
+            slash_fraction_double_sign: decimal!("0.05"),
+            slash_fraction_downtime: decimal!("0.0001"),
             create_topic_fee: 75_000,
             registration_fee: 200,
             data_sending_fee: 10,
@@ -359,6 +396,10 @@ impl Params {
             ("feemarket_beta", self.feemarket_beta),
             ("feemarket_delta", self.feemarket_delta),
             ("feemarket_max_learning_rate", self.feemarket_max_learning_rate),
+            ("min_commission_rate", self.min_commission_rate),
+            ("min_signed_per_window", self.min_signed_per_window),
+            ("slash_fraction_double_sign", self.slash_fraction_double_sign),
+            ("slash_fraction_downtime", self.slash_fraction_downtime),
         ];
         for (name, value) in fractions {
             if value > Fixed::ONE {
@@ -414,6 +455,20 @@ impl Params {
         for (name, value) in counts {
             if value == 0 {
                 return Err(format!("{name} must be at least 1"));
+            }
+        }
+        // Loops over these run within a block.
+        let bounds = [
+            ("unbonding_time_ms", self.unbonding_time_ms, 1, 10 * 366 * 86_400_000),
+            ("max_validators", self.max_validators.into(), 1, 1_000),
+            ("max_entries", self.max_entries.into(), 1, 100),
+            ("validator_set_blocks", self.validator_set_blocks, 1, 1_000_000),
+            ("signed_blocks_window", self.signed_blocks_window, 1, 100_000),
+            ("downtime_jail_ms", self.downtime_jail_ms, 0, 10 * 366 * 86_400_000),
+        ];
+        for (name, value, low, high) in bounds {
+            if !(low..=high).contains(&value) {
+                return Err(format!("{name} is {value}, allowed are {low} to {high}"));
             }
         }
         let ranges = [

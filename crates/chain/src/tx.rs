@@ -5,15 +5,19 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_mechanism::supply::Fixed;
 use dodona_proto::{
-    Address, DENOM,
+    Address, DENOM, Prefix,
     amino::{self, AminoError},
     cosmos::{
         bank::v1beta1::MsgSend,
         crypto::secp256k1::PubKey,
+        distribution::v1beta1 as distribution_wire,
+        slashing::v1beta1 as slashing_wire,
+        staking::v1beta1 as staking_wire,
         tx::{
             signing::v1beta1::SignMode,
             v1beta1::{AuthInfo, TxBody, TxRaw, mode_info::Sum},
         },
+        upgrade::v1beta1::{MsgCancelUpgrade, MsgSoftwareUpgrade},
     },
     emissions::v10,
     sign::{self, SignError},
@@ -37,9 +41,10 @@ use crate::{
     event::Event,
     feemarket, gas,
     params::Params,
+    staking,
     state::State,
     text::{parse_amount, printable},
-    topics,
+    topics, upgrade,
     verified::Verified,
 };
 
@@ -132,8 +137,8 @@ pub struct Parsed {
     /// Work allowed.
     pub gas_limit: u64,
     raw: TxRaw,
-    /// What was signed, if not the bytes themselves.
-    amino: Option<amino::Document>,
+    /// Whether a text was signed instead of the bytes themselves.
+    in_amino: bool,
     key: Vec<u8>,
     timeout_height: u64,
     messages: Vec<Msg>,
@@ -199,6 +204,18 @@ messages! {
     SetTopicLists(MsgSetTopicLists), SET_TOPIC_LISTS, sender, topics::lists::set_topic;
     UpdateParams(MsgUpdateParams), UPDATE_PARAMS, sender, topics::lists::update_params;
     RecalculateEmission(MsgRecalculateEmission), RECALCULATE_EMISSION, sender, topics::lists::recalculate;
+    PlanUpgrade(MsgSoftwareUpgrade), PLAN_UPGRADE, authority, upgrade::schedule;
+    CancelUpgrade(MsgCancelUpgrade), CANCEL_UPGRADE, authority, upgrade::cancel;
+    CreateValidator(staking_wire::MsgCreateValidator), CREATE_VALIDATOR, validator_address, staking::msg::create_validator;
+    EditValidator(staking_wire::MsgEditValidator), EDIT_VALIDATOR, validator_address, staking::msg::edit_validator;
+    Delegate(staking_wire::MsgDelegate), DELEGATE, delegator_address, staking::msg::delegate;
+    Undelegate(staking_wire::MsgUndelegate), UNDELEGATE, delegator_address, staking::msg::undelegate;
+    CancelUnbonding(staking_wire::MsgCancelUnbondingDelegation), CANCEL_UNBONDING, delegator_address, staking::msg::cancel_unbonding;
+    BeginRedelegate(staking_wire::MsgBeginRedelegate), BEGIN_REDELEGATE, delegator_address, staking::msg::redelegate;
+    Unjail(slashing_wire::MsgUnjail), UNJAIL, validator_addr, staking::msg::unjail;
+    WithdrawReward(distribution_wire::MsgWithdrawDelegatorReward), WITHDRAW_REWARD, delegator_address, staking::msg::withdraw_reward;
+    WithdrawCommission(distribution_wire::MsgWithdrawValidatorCommission), WITHDRAW_COMMISSION, validator_address, staking::msg::withdraw_commission;
+    SetWithdrawAddress(distribution_wire::MsgSetWithdrawAddress), SET_WITHDRAW_ADDRESS, delegator_address, staking::msg::set_withdraw_address;
     InsertWorkerPayload(emissions::InsertWorkerPayload), V10_WORKER, sender, emissions::insert_worker_payload;
     InsertReputerPayload(emissions::InsertReputerPayload), V10_REPUTER, sender, emissions::insert_reputer_payload;
     V10CreateNewTopic(v10::CreateNewTopicRequest), V10_CREATE_TOPIC, creator, emissions::create_new_topic;
@@ -214,6 +231,16 @@ messages! {
     V10FundTopic(v10::FundTopicRequest), V10_FUND, sender, emissions::fund_topic;
     V10BulkAddWorkers(v10::BulkAddToTopicWorkerWhitelistRequest), V10_BULK_ADD_WORKERS, sender, emissions::bulk_add_workers;
     V10BulkAddReputers(v10::BulkAddToTopicReputerWhitelistRequest), V10_BULK_ADD_REPUTERS, sender, emissions::bulk_add_reputers;
+}
+
+impl Msg {
+    /// Whether the sender's field shows the account as a validator's operator.
+    fn is_of_operator(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateValidator(_) | Self::EditValidator(_) | Self::Unjail(_) | Self::WithdrawCommission(_)
+        )
+    }
 }
 
 /// Takes a transaction apart and refuses whatever can be refused without state.
@@ -274,12 +301,13 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
     let signer = Address::of_key(compressed);
     let messages = body.messages.iter().map(Msg::decode).collect::<Result<Vec<_>, _>>()?;
     let signer_text = signer.to_string();
-    if messages.iter().any(|m| m.signer() != signer_text) {
+    let operator_text = signer.written(Prefix::Operator);
+    let from_signer = |m: &Msg| m.signer() == if m.is_of_operator() { &operator_text } else { &signer_text };
+    if !messages.iter().all(from_signer) {
         return Err(TxError::Unauthorized(
             "the sender of every message must be the signer of the transaction",
         ));
     }
-    let amino = if in_amino { Some(amino::Document::of(&raw)?) } else { None };
     let fee = auth.fee.ok_or(TxError::Decode("fee is missing"))?;
     if !fee.payer.is_empty() && fee.payer != signer_text || !fee.granter.is_empty() {
         return Err(TxError::Unauthorized("fees are paid by the signer: leave payer and granter empty"));
@@ -303,7 +331,7 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
         fee: offered,
         gas_limit: fee.gas_limit,
         raw,
-        amino,
+        in_amino,
         key,
         timeout_height: body.timeout_height,
         messages,
@@ -312,6 +340,22 @@ fn parse_as(bytes: &[u8], params: &Params, signed: bool) -> Result<Parsed, TxErr
 }
 
 impl Parsed {
+    /// Whether this is the daily work of topics and nothing else: answers, truths and losses, by whomever handed in.
+    pub fn is_work(&self) -> bool {
+        let work = |message: &Msg| {
+            matches!(
+                message,
+                Msg::Submit(_)
+                    | Msg::ReportTruth(_)
+                    | Msg::ReportLosses(_)
+                    | Msg::Relay(_)
+                    | Msg::InsertWorkerPayload(_)
+                    | Msg::InsertReputerPayload(_)
+            )
+        };
+        self.messages.iter().all(work)
+    }
+
     /// Everything a transaction must satisfy to belong into a block. On success fee and sequence are taken.
     fn admit(&self, ctx: &mut Ctx, place: &Place) -> Result<(), Failure> {
         let account = auth::account(ctx.state, self.signer)?.ok_or(TxError::UnknownAccount(self.signer))?;
@@ -328,21 +372,33 @@ impl Parsed {
         ctx.gas.charge(gas::BASE + gas::BYTE * self.bytes as u64, "transaction size")?;
         bank::transfer(ctx.state, self.signer, accounts::fee_collector(), self.fee)?;
         // The signature comes last, because checking it costs more than all the rest; the caller undoes the fee.
-        let Place { chain_id, verified, .. } = place;
-        if !verified.contains(self.hash, account.number) {
-            let raw = &self.raw;
-            let doc = match &self.amino {
-                None => sign_bytes(&raw.body_bytes, &raw.auth_info_bytes, chain_id, account.number),
-                Some(document) => document.sign_bytes(chain_id, account.number),
-            };
-            sign::verify(&self.key, &doc, &raw.signatures[0]).map_err(|cause| TxError::Signature {
-                number: account.number,
-                chain: chain_id.to_string(),
-                cause,
-            })?;
-            verified.insert(self.hash, account.number);
-        }
+        self.check_signature(place.chain_id, account.number, place.verified)?;
         auth::advance(ctx.state, self.signer, account);
+        Ok(())
+    }
+
+    /// Checks the signature for the account with this number, unless it is known to be valid.
+    pub(crate) fn check_signature(
+        &self,
+        chain_id: &str,
+        number: u64,
+        verified: &Verified,
+    ) -> Result<(), TxError> {
+        if verified.contains(self.hash, number) {
+            return Ok(());
+        }
+        let raw = &self.raw;
+        let doc = if self.in_amino {
+            amino::Document::of(raw)?.sign_bytes(chain_id, number)
+        } else {
+            sign_bytes(&raw.body_bytes, &raw.auth_info_bytes, chain_id, number)
+        };
+        sign::verify(&self.key, &doc, &raw.signatures[0]).map_err(|cause| TxError::Signature {
+            number,
+            chain: chain_id.to_string(),
+            cause,
+        })?;
+        verified.insert(self.hash, number);
         Ok(())
     }
 
@@ -363,6 +419,14 @@ pub(crate) struct Place<'a> {
     pub price: Fixed,
     pub verified: &'a Verified,
     pub height: u64,
+    /// Unix milliseconds.
+    pub time_ms: u64,
+}
+
+impl Place<'_> {
+    fn at(&self) -> (u64, u64) {
+        (self.height, self.time_ms)
+    }
 }
 
 /// How far a transaction came.
@@ -376,7 +440,7 @@ pub(crate) enum Verdict {
 /// Gas of a transaction on a state that is thrown away.
 pub(crate) fn simulate(parsed: &Parsed, state: &mut State, place: &Place) -> Result<u64, Failure> {
     auth::account(state, parsed.signer)?.ok_or(TxError::UnknownAccount(parsed.signer))?;
-    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.height, u64::MAX);
+    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.at(), u64::MAX);
     // A signature that is still to come has 64 bytes and two of framing.
     ctx.gas.charge(gas::BASE + gas::BYTE * (parsed.bytes as u64 + 66), "transaction size")?;
     parsed.run(&mut ctx)?;
@@ -386,7 +450,7 @@ pub(crate) fn simulate(parsed: &Parsed, state: &mut State, place: &Place) -> Res
 /// Executes one transaction on the state of its block.
 pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Result<Verdict, Failure> {
     let whole = state.savepoint();
-    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.height, parsed.gas_limit);
+    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.at(), parsed.gas_limit);
     if let Err(failure) = parsed.admit(&mut ctx, place) {
         state.rollback(whole);
         return match failure {

@@ -6,16 +6,16 @@ mod wallet;
 
 use dodona_proto::{
     chain::{
-        QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse, QueryTxRequest,
-        TxReceipt,
+        QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse,
+        QueryTrustRequest, QueryTrustResponse, QueryTxRequest, TxReceipt,
     },
     path,
     topics::{
         LeaderboardRow, QueryEpochRequest, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
         QueryExplainRequest, QueryExplainResponse, QueryLeaderboardRequest, QueryLeaderboardResponse,
-        QueryParamsRequest, QueryParamsResponse, QueryTopicRequest, QueryTopicResponse, QueryTopicsRequest,
-        QueryTopicsResponse, QueryTrailRequest, QueryTrailResponse, QueryWindowsRequest,
-        QueryWindowsResponse,
+        QueryParamsRequest, QueryParamsResponse, QueryProofRequest, QueryProofResponse, QueryTopicRequest,
+        QueryTopicResponse, QueryTopicsRequest, QueryTopicsResponse, QueryTrailRequest, QueryTrailResponse,
+        QueryWindowsRequest, QueryWindowsResponse,
     },
     tx::TxHash,
 };
@@ -176,6 +176,32 @@ impl<T: Transport> Client<T> {
     /// Inputs of an epoch's computations, while the node keeps them.
     pub fn trail(&self, topic_id: u64, nonce: u64) -> Result<QueryTrailResponse, ClientError> {
         self.ask(path::TRAIL, &QueryTrailRequest { topic_id, nonce })
+    }
+
+    /// Proof of a topic's newest inference (nonce 0), or of that with this nonce, or that there is none, in the state
+    /// after a block (0: the newest), as a document for `dodona verify`. With a trusted height, 0 for genesis, come the
+    /// blocks that lead there from it.
+    pub fn proof(
+        &self,
+        topic_id: u64,
+        nonce: u64,
+        height: u64,
+        trusted_height: Option<u64>,
+    ) -> Result<String, ClientError> {
+        let request = QueryProofRequest {
+            topic_id,
+            nonce,
+            height,
+            trusted_height: trusted_height.unwrap_or(0),
+            has_trusted_height: trusted_height.is_some(),
+        };
+        Ok(self.ask::<QueryProofResponse>(path::PROOF, &request)?.document)
+    }
+
+    /// What a verifier of proofs starts from, if it believes this node: the validators that decide after a block (0:
+    /// the newest).
+    pub fn trust(&self, height: u64) -> Result<String, ClientError> {
+        Ok(self.ask::<QueryTrustResponse>(path::TRUST, &QueryTrustRequest { height })?.document)
     }
 
     /// Any question of `dodona_proto::path`.

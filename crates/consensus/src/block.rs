@@ -6,6 +6,7 @@ use arc_malachitebft_core_types::{SignedProposal, SignedVote};
 use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error;
 
+use crate::certificate::{Certificate, MAX_SIGNATURES};
 use crate::signing::{Domain, PublicKey};
 use crate::types::{Address, BlockId, Ctx, Hash32, Height, sha256};
 
@@ -36,6 +37,9 @@ pub enum BlockError {
     /// More than [`MAX_EVIDENCE`].
     #[error("the block has {0} pieces of evidence, the limit is {MAX_EVIDENCE}")]
     Evidence(usize),
+    /// The certificate of the block before has more than [`MAX_SIGNATURES`].
+    #[error("the certificate in the block has {0} signatures, the limit is {MAX_SIGNATURES}")]
+    Signatures(usize),
 }
 
 /// What is voted on: everything a light client needs, and commitments to the rest.
@@ -78,6 +82,8 @@ pub struct Body {
     pub txs: Vec<Vec<u8>>,
     /// Misbehaviour to be punished; at most [`MAX_EVIDENCE`].
     pub evidence: Vec<Evidence>,
+    /// Who decided the block before: its certificate, as its proposer has it. None in the first block.
+    pub last_commit: Option<Certificate>,
 }
 
 impl Body {
@@ -138,6 +144,10 @@ impl Block {
         }
         if self.body.evidence.len() > MAX_EVIDENCE {
             return Err(BlockError::Evidence(self.body.evidence.len()));
+        }
+        let signatures = self.body.last_commit.as_ref().map_or(0, |c| c.signatures.len());
+        if signatures > MAX_SIGNATURES {
+            return Err(BlockError::Signatures(signatures));
         }
         Ok(())
     }

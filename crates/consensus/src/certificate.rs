@@ -138,6 +138,19 @@ pub fn verify_certificate(
     if certificate.block_id != header.id() {
         return Err(CertificateError::Block);
     }
+    verify_signatures(chain_id, certificate, set)
+}
+
+/// The part of [`verify_certificate`] that needs no header: known, distinct signers, every signature valid, more than
+/// two thirds of the power. Whether `set` was to decide that block is for the caller to know.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify_signatures(
+    chain_id: &str,
+    certificate: &Certificate,
+    set: &ValidatorSet,
+) -> Result<(), CertificateError> {
     let domain = Domain::new(chain_id);
     let value = NilOrVal::Val(certificate.block_id);
     let mut seen = BTreeSet::new();

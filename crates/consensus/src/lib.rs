@@ -11,13 +11,13 @@ pub mod types;
 #[cfg(feature = "engine")]
 pub mod engine;
 
-/// The engine's number of a round: nil, or some number from 0. Occurs in votes and proposals.
-pub use arc_malachitebft_core_types::Round;
+/// The engine's words in votes and proposals: a block or nil; a round's number, nil or from 0; the kind of a vote.
+pub use arc_malachitebft_core_types::{NilOrVal, Round, VoteType};
 /// The key a validator signs with.
 pub use ed25519_dalek::SigningKey;
 
 pub use block::{Block, BlockError, Body, Evidence, Header, MAX_BLOCK_BYTES};
-pub use certificate::{Certificate, CertificateError, verify_certificate};
+pub use certificate::{Certificate, CertificateError, verify_certificate, verify_signatures};
 pub use light::{LightBlock, LightClient, LightError};
-pub use signing::{Domain, KeyError, KeySigner, PublicKey, Signature};
+pub use signing::{Domain, KeyError, KeySigner, PublicKey, SignError, SignRequest, Signature, VoteSigner};
 pub use types::{Address, BlockId, Hash32, Height, Validator, ValidatorSet, ValidatorSetError, sha256};

@@ -35,6 +35,11 @@ pub enum KeyError {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Signature(pub [u8; 64]);
 
+impl Signature {
+    /// Stands where a signer has refused. Fits no message and no key, and never leaves the node.
+    pub const NONE: Signature = Signature([0; 64]);
+}
+
 /// A decoded public key.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(pub VerifyingKey);
@@ -175,7 +180,85 @@ impl Verifier<Ctx> for Domain {
     }
 }
 
-/// A validator key in memory. A remote signer would implement the same trait.
+/// What a validator key may be asked to sign. A signer sees what it signs, not bytes that could be anything.
+#[derive(Copy, Clone, Debug)]
+pub enum SignRequest<'a> {
+    /// A vote. Two of one kind, height and round exclude one another.
+    Vote(&'a Vote),
+    /// A proposal. Two of one height and round exclude one another.
+    Proposal(&'a Proposal),
+    /// A vote extension.
+    Extension(&'a VoteExtensionScope<Ctx>, &'a Extension),
+    /// The opening of a block on the network.
+    Part(&'a PartInit),
+    /// That this validator is to be found behind a network key.
+    Peer {
+        /// The 32 bytes of the validator's public key.
+        public_key: &'a [u8],
+        /// The peer's id, as the network writes it.
+        peer_id: &'a [u8],
+    },
+}
+
+impl SignRequest<'_> {
+    /// The bytes under the signature.
+    pub fn message(&self, domain: &Domain) -> Vec<u8> {
+        match self {
+            SignRequest::Vote(v) => domain.vote(v),
+            SignRequest::Proposal(p) => domain.proposal(p),
+            SignRequest::Extension(s, e) => domain.extension(s, e),
+            SignRequest::Part(p) => domain.part_init(p),
+            SignRequest::Peer { public_key, peer_id } => {
+                ValidatorProof::<Ctx>::signing_bytes(public_key, peer_id)
+            }
+        }
+    }
+}
+
+/// Why there is no signature. The node stays silent then and goes on; a vote that is missing costs less than
+/// one too many.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SignError {
+    /// Another message of this height, round and step, or a later one, has been signed before.
+    #[error("{asked} is refused: this key has signed {signed} already")]
+    Twice {
+        /// What was to be signed.
+        asked: String,
+        /// The last that was.
+        signed: String,
+    },
+    /// The signer does not answer, or could not write down what it is about to sign.
+    #[error("the signer failed: {0}")]
+    Failed(String),
+}
+
+/// Whoever holds the validator key: this process ([`SigningKey`]), or a device it speaks to. Calls may block;
+/// a signer that takes longer than a round's timeout (half a second) makes its validator miss rounds.
+///
+/// A signer outside the process should keep the rule of [`SignError::Twice`] itself, as the file of this
+/// node's guard is worth nothing to a second node that uses the same signer.
+pub trait VoteSigner: Send + Sync + 'static {
+    /// The public half of the key. Constant.
+    fn public_key(&self) -> PublicKey;
+
+    /// Signs [`SignRequest::message`].
+    ///
+    /// # Errors
+    /// [`SignError`]: the caller goes on without the signature.
+    fn sign_request(&self, domain: &Domain, request: &SignRequest<'_>) -> Result<Signature, SignError>;
+}
+
+impl VoteSigner for SigningKey {
+    fn public_key(&self) -> PublicKey {
+        PublicKey(self.verifying_key())
+    }
+
+    fn sign_request(&self, domain: &Domain, request: &SignRequest<'_>) -> Result<Signature, SignError> {
+        Ok(Signature(self.sign(&request.message(domain)).to_bytes()))
+    }
+}
+
+/// A validator key in memory for one chain, without a guard: for tests and tools.
 #[derive(Clone)]
 pub struct KeySigner {
     /// The secret.

@@ -32,7 +32,7 @@ fn double_vote() -> Evidence {
 fn block(txs: Vec<Vec<u8>>, evidence: Vec<Evidence>) -> Block {
     let state = State::genesis("chain", set(&[(1, 1)]), 0);
     let mut block = state.propose(me(), 1, Body::default());
-    block.body = Body { txs, evidence };
+    block.body = Body { txs, evidence, last_commit: None };
     block.header.body_root = block.body.root();
     block
 }

@@ -162,7 +162,6 @@ const FOUR: [(u8, u64); 4] = [(1, 10), (2, 10), (3, 10), (4, 10)];
 async fn at_hub(hub: &Hub, seed: u8, disk: &Disk, dir: &Path, status: u64) -> Engine {
     let cfg = EngineConfig {
         moniker: format!("node{seed}"),
-        validator_key: key(seed),
         network: Network::Hub(hub.clone()),
         status_interval: Duration::from_millis(status),
         ..EngineConfig::solo(key(seed), dir.join(format!("{seed}")))
@@ -231,4 +230,126 @@ async fn a_late_node_one_that_was_cut_off_and_one_without_power_keep_up() {
     }
     assert!(observer.get().proposals.is_empty());
     follow("late", set(&FOUR), &observer, 7);
+}
+
+/// What a backup taken after these many blocks holds.
+fn backup(disk: &Disk, heights: u64) -> Disk {
+    let mut state = State::genesis("solo", set(&[(1, 10)]), 0);
+    let decided = disk.get().decided[..heights as usize].to_vec();
+    for (bytes, _) in &decided {
+        state = state.apply(&Block::decode(bytes).unwrap()).unwrap();
+    }
+    let old = Disk::new(state);
+    old.get().decided = decided;
+    old.height.send_replace(Height(heights));
+    old
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_restored_from_an_old_backup_is_silent_where_it_has_spoken() {
+    let dir = tempfile::tempdir().unwrap();
+    let guard = dir.path().join("sign_state.json");
+    let disk = lone_disk();
+    let cfg = |log: &str| EngineConfig {
+        guard: Some(guard.clone()),
+        ..EngineConfig::solo(key(1), dir.path().join(log))
+    };
+    let engine = start(disk.app(), cfg("first")).await.unwrap();
+    disk.reaches(10).await;
+    engine.stop().await.unwrap();
+
+    // Everything but the guard's file is as it was after block 4, and the log is gone.
+    let old = backup(&disk, 4);
+    let engine = start(old.app(), cfg("second")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    engine.stop().await.unwrap();
+    assert_eq!(old.get().state.height, Height(4), "the second block of height 5 was signed");
+    assert!(old.get().proposals.contains(&Height(5)), "it was about to");
+
+    // Nothing else held it back.
+    std::fs::rename(&guard, dir.path().join("moved away")).unwrap();
+    let old = backup(&disk, 4);
+    let engine = start(old.app(), cfg("third")).await.unwrap();
+    old.reaches(12).await;
+    engine.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_validator_that_lost_everything_but_its_guard_catches_up_and_votes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let disks: Vec<_> = (0..4).map(|_| Disk::new(State::genesis("lost", set(&FOUR), 0))).collect();
+    let at = |seed: u8, disk: &Disk, log: &str| {
+        let cfg = EngineConfig {
+            guard: Some(dir.path().join(format!("sign_state_{seed}.json"))),
+            network: Network::Hub(hub.clone()),
+            status_interval: Duration::from_millis(100),
+            pace: Pace::Target(Duration::from_millis(50)),
+            ..EngineConfig::solo(key(seed), dir.path().join(format!("{log}{seed}")))
+        };
+        start(disk.app(), cfg)
+    };
+    let mut engines = Vec::new();
+    for (seed, disk) in (1..).zip(&disks) {
+        engines.push(at(seed, disk, "log").await.unwrap());
+    }
+    disks[3].reaches(5).await;
+    engines.remove(3).stop().await.unwrap();
+    let empty = Disk::new(State::genesis("lost", set(&FOUR), 0));
+    engines.push(at(4, &empty, "new").await.unwrap());
+    let level = disks[0].get().state.height.0 + 2;
+    empty.reaches(level).await;
+    empty.reaches(level + 15).await;
+    for engine in engines {
+        engine.stop().await.unwrap();
+    }
+    let me = Address::of(&PublicKey(key(4).verifying_key()));
+    let voted = |h: &u64| disks[0].certificate(*h).signatures.iter().any(|(who, _)| *who == me);
+    assert!((level..level + 12).any(|h| voted(&h)), "it never voted again");
+    for h in 1..=level {
+        assert_eq!(empty.header(h), disks[0].header(h));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_log_stops_the_engine_with_its_remedy_which_helps_one_of_four() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::new();
+    let disks: Vec<_> = (0..4).map(|_| Disk::new(State::genesis("damage", set(&FOUR), 0))).collect();
+    let at = |seed: u8, disk: &Disk| {
+        let cfg = EngineConfig {
+            guard: Some(dir.path().join(format!("sign_state_{seed}.json"))),
+            network: Network::Hub(hub.clone()),
+            status_interval: Duration::from_millis(100),
+            pace: Pace::Target(Duration::from_millis(50)),
+            ..EngineConfig::solo(key(seed), dir.path().join(format!("log{seed}")))
+        };
+        start(disk.app(), cfg)
+    };
+    // The log of a height that could not be committed is not empty.
+    disks[3].get().fail_at = Some(Height(5));
+    let mut engines = Vec::new();
+    for (seed, disk) in (1..).zip(&disks) {
+        engines.push(at(seed, disk).await.unwrap());
+    }
+    let mut last = engines.remove(3);
+    assert!(matches!(last.wait().await, EngineError::Application(_)));
+    last.stop().await.unwrap();
+    let path = dir.path().join("log4/consensus.wal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].iter_mut().for_each(|b| *b ^= 0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let mut last = at(4, &disks[3]).await.unwrap();
+    let reason = tokio::time::timeout(Duration::from_secs(30), last.wait()).await.unwrap();
+    assert!(matches!(reason, EngineError::Halted(_)), "{reason}");
+    assert!(reason.to_string().contains("move it away"), "{reason}");
+    last.stop().await.unwrap();
+    std::fs::rename(&path, dir.path().join("moved away")).unwrap();
+    engines.push(at(4, &disks[3]).await.unwrap());
+    let level = disks[0].get().state.height.0 + 2;
+    disks[3].reaches(level).await;
+    for engine in engines {
+        engine.stop().await.unwrap();
+    }
 }

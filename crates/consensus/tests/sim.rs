@@ -363,7 +363,7 @@ impl Sim {
             Effect::GetValue(h, round, _, _) => {
                 let n = &mut self.nodes[i];
                 let evidence = std::mem::take(&mut n.evidence);
-                let body = Body { txs: vec![h.0.to_le_bytes().to_vec()], evidence };
+                let body = Body { txs: vec![h.0.to_le_bytes().to_vec()], evidence, last_commit: None };
                 let block = n.state.propose(n.address, self.now_us / 1000, body);
                 let (id, bytes, who, life) = (block.id(), block.encode().unwrap(), n.address, n.life);
                 n.blocks.insert(id, block);

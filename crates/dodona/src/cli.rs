@@ -1,6 +1,6 @@
 //! The tree of commands. The texts here are the manual: `--help` prints them.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dodona_proto::topics;
@@ -14,6 +14,7 @@ pub struct Cli {
 }
 
 const AFTER: &str = "Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 the arguments are wrong.\n\
+A node ends with 75 when starting it again is the remedy, with 78 when something has to be mended first.\n\
 Set DODONA_LOG=info (or debug, or a tracing filter) to see what the node is doing.";
 
 #[derive(Subcommand)]
@@ -31,8 +32,34 @@ pub enum Command {
     /// Take data out of a node
     #[command(subcommand)]
     Export(ExportCommand),
+    /// Ask a node, with a proof for those who do not believe it
+    #[command(subcommand)]
+    Query(QueryCommand),
+    /// Check a proof against what you trust, without any network
+    Verify(VerifyArgs),
+    /// What a verifier starts from
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// Compute an exported epoch again and compare every digit with the chain's
     Recompute(RecomputeArgs),
+    /// The state after a block in one file, with everything that proves it
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Execute a stored chain again and compare every root; names the first difference
+    Replay(ReplayArgs),
+    /// Make a home for a node: keys of its own and settings to edit
+    Init(InitArgs),
+    /// Agree with others on the first state of a chain
+    #[command(subcommand)]
+    Genesis(GenesisCommand),
+    /// Run one node of a chain until it is told to end
+    Start(StartArgs),
+    /// Run a whole network on this machine, every validator a process of its own
+    Localnet(LocalnetArgs),
+    /// How a node is: chain, newest block, what waits
+    Status(StatusArgs),
+    /// Which other nodes a node is connected to
+    Peers(PeersArgs),
     /// One formula: JSON on standard input, JSON on standard output
     Mechanism {
         /// combine, network-losses, regrets, reputer-consensus, scores, reward-split, emission or sortition
@@ -172,6 +199,128 @@ pub enum ExportCommand {
     },
 }
 
+#[derive(Subcommand)]
+pub enum SnapshotCommand {
+    /// Make a snapshot of a home whose node is stopped (a running node makes its own)
+    Create {
+        /// The node's folder
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+        /// Block whose state it is, one of the newest 128 [default: the newest]
+        #[arg(long)]
+        height: Option<u64>,
+        /// File to write [default: DIR/snapshots/HEIGHT.snap]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Show the snapshots of a home
+    List {
+        /// The node's folder
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Give a home without a chain the state of a snapshot, if it follows from what you trust
+    Restore {
+        /// The node's folder, with the chain's genesis.json
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+        /// The snapshot
+        file: PathBuf,
+        /// Made by `dodona trust export`; or the chain's genesis.json, while its first validators can still be punished
+        #[arg(long, value_name = "FILE")]
+        trust: PathBuf,
+        /// Do not compare with this machine's clock: for chains whose time is not the world's, such as a demo's
+        #[arg(long)]
+        no_clock: bool,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+#[derive(Args)]
+pub struct ReplayArgs {
+    /// Folder of a node that is stopped
+    #[arg(long, value_name = "DIR")]
+    pub home: PathBuf,
+    /// From the first block or not at all [default: where blocks are missing, from a snapshot of the home]
+    #[arg(long, conflicts_with = "from")]
+    pub from_genesis: bool,
+    /// Begin after the block of this snapshot
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// Threads that check signatures ahead [default: one per processor]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub threads: Option<u64>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum QueryCommand {
+    /// What the network says about a topic
+    Inference(InferenceArgs),
+}
+
+#[derive(Args)]
+pub struct InferenceArgs {
+    /// The topic's number
+    #[arg(long)]
+    pub topic: u64,
+    /// The epoch's nonce [default: the newest inference]
+    #[arg(long, value_name = "NONCE")]
+    pub epoch: Option<u64>,
+    /// In the state after this block; a node keeps the newest 128 [default: the newest block]
+    #[arg(long, value_name = "HEIGHT")]
+    pub height: Option<u64>,
+    /// Print a document that proves it, or proves that there is none, for `dodona verify`
+    #[arg(long)]
+    pub prove: bool,
+    /// Add the blocks that lead there from this height (0: genesis), for a verifier whose trust is that old
+    #[arg(long, value_name = "HEIGHT", requires = "prove")]
+    pub trusted_height: Option<u64>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// How it is printed; a proof is JSON in any case
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// A file made by `dodona query inference --prove`, or - for standard input
+    pub file: PathBuf,
+    /// A file made by `dodona trust export` from a node or a genesis that you believe
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+    /// Oldest answer that will do, such as 10m or 2h
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub max_age: Option<std::time::Duration>,
+    /// Do not compare with this machine's clock: for chains whose time is not the world's, such as a demo's
+    #[arg(long, conflicts_with = "max_age")]
+    pub no_clock: bool,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum TrustCommand {
+    /// The validators that decide after a block, for `dodona verify --trust`; believe whom you ask, or compare
+    Export {
+        /// Block after which they decide [default: the newest]
+        #[arg(long, value_name = "HEIGHT")]
+        height: Option<u64>,
+        /// Take them from a genesis file, without asking a node
+        #[arg(long, value_name = "FILE", conflicts_with = "height")]
+        genesis: Option<PathBuf>,
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
 #[derive(Args)]
 pub struct RecomputeArgs {
     /// A file made by `dodona export epoch`, or - for standard input
@@ -292,6 +441,145 @@ pub struct BacktestArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=999))]
     pub horizon: u64,
     /// What is printed at the end
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct InitArgs {
+    /// The node's folder
+    #[arg(long, value_name = "DIR", env = "DODONA_HOME")]
+    pub home: PathBuf,
+    /// What others call this node [default: dodona]
+    #[arg(long, value_name = "NAME")]
+    pub moniker: Option<String>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum GenesisCommand {
+    /// Write a first document: a chain with accounts and without validators
+    New {
+        /// Name that every signature is bound to
+        #[arg(long, value_name = "ID")]
+        chain_id: String,
+        /// An account and what it holds, such as allo1…=12.5 (ALLO) or allo1…=300uallo; may be repeated
+        #[arg(long = "account", value_name = "ADDRESS=AMOUNT")]
+        accounts: Vec<String>,
+        /// An account that may change parameters and lists; may be repeated
+        #[arg(long = "admin", value_name = "ADDRESS")]
+        admins: Vec<String>,
+        /// Parameters for a network to look at: tokens from the first block on, cheap topics
+        #[arg(long)]
+        dev: bool,
+        /// File to write
+        #[arg(long, value_name = "FILE", default_value = "genesis.json")]
+        out: PathBuf,
+    },
+    /// Declare, signed with the key of a home, that it wants to be a validator
+    AddValidator {
+        /// The node's folder, made by `dodona init`
+        #[arg(long, value_name = "DIR", env = "DODONA_HOME")]
+        home: PathBuf,
+        /// The document to take part in
+        #[arg(long, value_name = "FILE", default_value = "genesis.json")]
+        genesis: PathBuf,
+        /// Account that is paid
+        #[arg(long, value_name = "ADDRESS")]
+        operator: String,
+        /// Stake and voting power, whole ALLO
+        #[arg(long, value_name = "ALLO", value_parser = clap::value_parser!(u64).range(1..))]
+        power: u64,
+        /// Name for people
+        #[arg(long, value_name = "NAME", default_value = "")]
+        moniker: String,
+        /// File to write [default: validator-<first digits of the key>.json]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Take declarations into the document
+    Collect {
+        /// The document
+        genesis: PathBuf,
+        /// Files made by `genesis add-validator`
+        #[arg(required = true)]
+        declarations: Vec<PathBuf>,
+    },
+    /// Check a document as a whole and print its hash, which all validators compare
+    Validate {
+        /// The document
+        file: PathBuf,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+#[derive(Args)]
+pub struct StartArgs {
+    /// The node's folder: genesis.json, keys, config.toml
+    #[arg(long, value_name = "DIR", env = "DODONA_HOME")]
+    pub home: PathBuf,
+    /// What others call this node [default: as in config.toml, like all that follow]
+    #[arg(long, value_name = "NAME", env = "DODONA_MONIKER")]
+    pub moniker: Option<String>,
+    /// Where other validators reach this one
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// PEER_ID@HOST:PORT of a node to stay connected to; may be repeated
+    #[arg(long, value_name = "PEER", env = "DODONA_PERSISTENT", value_delimiter = ',')]
+    pub persistent: Vec<String>,
+    /// From one block to the next, such as 1s
+    #[arg(long, value_name = "TIME", env = "DODONA_BLOCK_TIME")]
+    pub block_time: Option<humantime::Duration>,
+    /// REST door; an empty text closes it
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_REST")]
+    pub rest: Option<String>,
+    /// gRPC door, likewise
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_GRPC")]
+    pub grpc: Option<String>,
+    /// RPC door, likewise
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_RPC")]
+    pub rpc: Option<String>,
+    /// Development networks only: key of an account that gives tokens to new addresses
+    #[arg(long, value_name = "KEY", env = "DODONA_FAUCET_KEY", hide_env_values = true)]
+    pub faucet_key: Option<String>,
+    /// End when standard input closes: for programs that run nodes
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+#[derive(Args)]
+pub struct LocalnetArgs {
+    /// How many validators [default: 4, or as many as the folder holds]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub validators: Option<u8>,
+    /// Keep the network in this folder, and continue the one that is there [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// From one block to the next
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub block_time: humantime::Duration,
+    /// Makes all keys: they are no secret
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Args)]
+pub struct PeersArgs {
+    /// RPC address of a node
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:26657", env = "DODONA_RPC_URL")]
+    pub rpc: String,
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,
 }

@@ -4,7 +4,7 @@ mod cli;
 mod cmd;
 mod output;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -13,14 +13,29 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // Silent unless asked: what a person should see is printed by the command itself.
     let filter = EnvFilter::try_from_env("DODONA_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let outcome = match cli.command {
         cli::Command::Demo(args) => cmd::demo::run(args),
         cli::Command::Backtest(args) => cmd::backtest::run(args),
         cli::Command::Topic(command) => cmd::topic::run(command),
         cli::Command::Explain(command) => cmd::explain::run(command),
         cli::Command::Export(command) => cmd::epoch::export(command),
+        cli::Command::Query(command) => cmd::query::run(command),
+        cli::Command::Verify(args) => cmd::verify::run(args),
+        cli::Command::Trust(command) => cmd::trust::run(command),
         cli::Command::Recompute(args) => cmd::epoch::recompute(args.file, args.output),
+        cli::Command::Snapshot(command) => cmd::snapshot::run(command),
+        cli::Command::Replay(args) => cmd::replay::run(args),
+        cli::Command::Init(args) => cmd::init::run(args),
+        cli::Command::Genesis(command) => cmd::genesis::run(command),
+        cli::Command::Start(args) => match cmd::start::run(args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        cli::Command::Localnet(args) => cmd::localnet::run(args),
+        cli::Command::Status(args) => cmd::status::status(args),
+        cli::Command::Peers(args) => cmd::status::peers(args),
         cli::Command::Mechanism { name } => return cmd::mechanism::stdio(&name),
     };
     match outcome {

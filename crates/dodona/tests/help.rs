@@ -28,6 +28,9 @@ fn the_manual_is_as_reviewed() {
         ("explain_worker", &["explain", "worker", "--help"]),
         ("export_epoch", &["export", "epoch", "--help"]),
         ("recompute", &["recompute", "--help"]),
+        ("query_inference", &["query", "inference", "--help"]),
+        ("verify", &["verify", "--help"]),
+        ("trust_export", &["trust", "export", "--help"]),
         ("mechanism", &["mechanism", "--help"]),
     ] {
         insta::assert_snapshot!(name, help(args));

@@ -30,6 +30,25 @@ impl PerShare {
         Ok(PerShare { whole, part: (part % PART) as u64 })
     }
 
+    /// [`PerShare::pay`] without loss: what the rounding down leaves, in 2^-64 parts of a unit, goes into the next
+    /// payment. Gives the amount per share and the new rest, which is below `shares`. Over any number of payments,
+    /// amount per share times shares, and the rest, sum to exactly what was paid while the shares stay the same.
+    /// Errors: [`MathError::DivideByZero`] without shares, [`MathError::Overflow`] when a sum leaves u128.
+    pub fn pay_carrying(self, amount: u128, rest: u128, shares: u128) -> Result<(PerShare, u128), MathError> {
+        let (whole, left) = mul_div_rem(amount, 1, shares)?;
+        let (parts, below) = mul_div_rem(left, PART, shares)?;
+        let rest = below.checked_add(rest).ok_or(MathError::Overflow("rest of a payment"))?;
+        let parts = [rest / shares, u128::from(self.part)]
+            .into_iter()
+            .try_fold(parts, u128::checked_add)
+            .ok_or(MathError::Overflow("amount per share"))?;
+        let whole = [whole, parts / PART]
+            .into_iter()
+            .try_fold(self.whole, u128::checked_add)
+            .ok_or(MathError::Overflow("amount per share"))?;
+        Ok((PerShare { whole, part: (parts % PART) as u64 }, rest % shares))
+    }
+
     /// What `shares` shares are owed since they settled at `since`, rounded down; 0 if `since` lies ahead.
     /// Errors: [`MathError::Overflow`] when the amount leaves u128.
     pub fn owed(self, since: PerShare, shares: u128) -> Result<u128, MathError> {
@@ -78,6 +97,22 @@ mod tests {
         let in_two = half.owed(PerShare::default(), 2).unwrap() + full.owed(half, 2).unwrap();
         assert!(at_once - in_two <= 1 && at_once == 999, "{at_once} {in_two}");
         assert_eq!(half.owed(full, 2), Ok(0));
+    }
+
+    #[test]
+    fn carrying_the_rest_loses_nothing_however_small_the_payments() {
+        let shares = 3 * 10u128.pow(27) + 7;
+        let (mut per_share, mut rest, mut paid) = (PerShare::default(), 0, 0);
+        for amount in [1u128, 2, 3, 10u128.pow(9), 1, 10u128.pow(27) * 9, 5] {
+            (per_share, rest) = per_share.pay_carrying(amount, rest, shares).unwrap();
+            paid += amount;
+        }
+        assert!(rest < shares);
+        // All that is not owed is the rest, to the unit.
+        let owed = per_share.owed(PerShare::default(), shares).unwrap();
+        assert_eq!(owed + rest.div_ceil(PART), paid);
+        assert!(PerShare::default().pay_carrying(1, 0, 0).is_err());
+        assert!(PerShare::default().pay_carrying(1, u128::MAX, 3).is_err());
     }
 
     #[test]

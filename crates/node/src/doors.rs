@@ -33,7 +33,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{Semaphore, watch},
+    sync::{Semaphore, SemaphorePermit, watch},
     task::{JoinHandle, JoinSet},
     time::Instant,
 };
@@ -105,6 +105,10 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(20);
 /// Peers remembered at most.
 const MAX_PEERS: usize = 16_384;
+/// Gifts of a development network's purse that a peer's questions may bring about: a second, and saved up.
+const GIFTS: (f64, f64) = (1.0 / 15.0, 8.0);
+/// Searches of the index at once, on machines with cores to spare.
+const MAX_SEARCHES: usize = 2;
 /// Open files left to everything that is not a connection.
 const OTHER_FILES: usize = 256;
 /// How long a closing door waits for answers on their way.
@@ -139,9 +143,14 @@ pub fn bind(wanted: SocketAddr) -> Result<TcpListener, DoorError> {
 }
 
 /// Threads that answer at the same time: more would take turns with those that make blocks.
-static ANSWERING: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)))
-});
+static ANSWERING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(answering()));
+/// Searches of the index among them. One thread at least is left to everything else.
+static SEARCHING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(MAX_SEARCHES.min(answering() - 1)));
+
+/// At least 2.
+fn answering() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
+}
 
 /// Runs what reads the disk, or waits for a lock, on a thread for such work; a few at a time, the others wait for
 /// their turn. None if the work panicked.
@@ -153,6 +162,13 @@ pub(crate) async fn aside<A: Send + 'static>(work: impl FnOnce() -> A + Send + '
         work()
     });
     done.await.ok()
+}
+
+/// A turn to search, for any door; it ends when this is dropped. None if it did not come until `end`. Nobody who waits
+/// here holds a thread, or keeps another answer from being computed.
+pub(crate) async fn search_turn(end: Instant) -> Option<SemaphorePermit<'static>> {
+    // Nobody closes the semaphore.
+    tokio::time::timeout_at(end, SEARCHING.acquire()).await.ok()?.ok()
 }
 
 /// Whether a door is open, answers what it has begun, or cuts whatever is left.
@@ -202,13 +218,68 @@ struct Peer {
     limited: bool,
     connections: AtomicUsize,
     at_once: AtomicUsize,
+    shares: [AtomicUsize; Share::ALL],
     bucket: Mutex<Bucket>,
+    gifts: Mutex<Bucket>,
+}
+
+/// What there is so little of that nobody may have all of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Share {
+    Websocket,
+    Batch,
+    Reflection,
+}
+
+impl Share {
+    const ALL: usize = 3;
+
+    /// How much of it a peer may have at once, and what to call that.
+    fn of_a_peer(self) -> (usize, &'static str) {
+        match self {
+            Self::Websocket => (128, "websockets"),
+            Self::Batch => (8, "batches"),
+            Self::Reflection => (8, "questions to reflection"),
+        }
+    }
+}
+
+/// A part of what there is little of; given back when this is dropped.
+pub(crate) struct Shared(Visitor, Share);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.0.peer.shares[self.1 as usize].fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Requests saved up, and when that was counted.
 struct Bucket {
     tokens: f64,
     counted: Instant,
+}
+
+impl Bucket {
+    fn full(burst: f64) -> Mutex<Self> {
+        Mutex::new(Self { tokens: burst, counted: Instant::now() })
+    }
+
+    fn is_full(&self, per_second: f64, burst: f64) -> bool {
+        self.tokens + self.counted.elapsed().as_secs_f64() * per_second >= burst
+    }
+
+    /// Takes one out, if there is one by now.
+    fn spend(&mut self, per_second: f64, burst: f64) -> bool {
+        let now = Instant::now();
+        let earned = (now - self.counted).as_secs_f64() * per_second;
+        self.tokens = (self.tokens + earned).min(burst);
+        self.counted = now;
+        let enough = self.tokens >= 1.0;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
 }
 
 /// Adds one unless that is more than `most`.
@@ -228,23 +299,15 @@ impl Peer {
         if !self.limited {
             return true;
         }
-        let mut bucket = lock(&self.bucket);
-        let now = Instant::now();
-        let earned = (now - bucket.counted).as_secs_f64() * f64::from(limits.requests_per_second);
-        bucket.tokens = (bucket.tokens + earned).min(f64::from(limits.burst));
-        bucket.counted = now;
-        let enough = bucket.tokens >= 1.0;
-        if enough {
-            bucket.tokens -= 1.0;
-        }
-        enough
+        lock(&self.bucket).spend(f64::from(limits.requests_per_second), f64::from(limits.burst))
     }
 
     /// Whether there is anything to remember.
     fn forgettable(&self, limits: &DoorLimits) -> bool {
-        let full = f64::from(limits.burst) / f64::from(limits.requests_per_second.max(1));
+        let (rate, burst) = (f64::from(limits.requests_per_second.max(1)), f64::from(limits.burst));
         self.connections.load(Ordering::Relaxed) == 0
-            && lock(&self.bucket).counted.elapsed().as_secs_f64() >= full
+            && lock(&self.bucket).counted.elapsed().as_secs_f64() >= burst / rate
+            && lock(&self.gifts).is_full(GIFTS.0, GIFTS.1)
     }
 }
 
@@ -267,10 +330,33 @@ impl Drop for Visit {
 pub(crate) struct Visitor(Arc<Visit>);
 
 impl Visitor {
+    /// Somebody from an address that is limited.
+    #[cfg(test)]
+    pub(crate) fn stranger(limits: DoorLimits) -> Self {
+        let doors = Doors::new(DoorLimits { limit_loopback: true, ..limits });
+        Self(Arc::new(doors.admit(Ipv6Addr::LOCALHOST.into()).unwrap()))
+    }
+
     /// Whether the visitor may ask once more now; what to say if not.
     pub(crate) fn may_ask(&self) -> Result<(), String> {
         let limits = &self.0.doors.limits;
         if self.0.peer.spend(limits) { Ok(()) } else { Err(too_fast(limits)) }
+    }
+
+    /// One more of what there is little of, or why the visitor has enough.
+    pub(crate) fn share(&self, share: Share) -> Result<Shared, String> {
+        let peer = &self.0.peer;
+        let (most, what) = share.of_a_peer();
+        if count_up(&peer.shares[share as usize], if peer.limited { most } else { usize::MAX }) {
+            return Ok(Shared(self.clone(), share));
+        }
+        Err(format!("too many {what} from your address at the same time: at most {most}"))
+    }
+
+    /// Whether somebody may be given something on this visitor's question.
+    pub(crate) fn may_be_given(&self) -> bool {
+        let peer = &self.0.peer;
+        !peer.limited || lock(&peer.gifts).spend(GIFTS.0, GIFTS.1)
     }
 }
 
@@ -336,12 +422,13 @@ impl Doors {
         if peers.known.len() >= MAX_PEERS {
             return Err("too many different visitors at once; try again later".into());
         }
-        let bucket = Bucket { tokens: f64::from(self.limits.burst), counted: Instant::now() };
         let peer = Arc::new(Peer {
             limited: self.limits.limit_loopback || !address.is_loopback(),
             connections: AtomicUsize::new(0),
             at_once: AtomicUsize::new(0),
-            bucket: Mutex::new(bucket),
+            shares: Default::default(),
+            bucket: Bucket::full(f64::from(self.limits.burst)),
+            gifts: Bucket::full(GIFTS.1),
         });
         peers.known.insert(address, peer.clone());
         Ok(peer)
@@ -621,7 +708,8 @@ struct Exchange {
 struct Counted {
     room: Arc<Room>,
     visitor: Visitor,
-    long: bool,
+    /// Of an exchange that may last.
+    long: Option<Shared>,
 }
 
 impl Drop for Exchange {
@@ -634,7 +722,7 @@ impl Drop for Exchange {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let among = if self.long { &self.room.long } else { &self.room.at_once };
+        let among = if self.long.is_some() { &self.room.long } else { &self.room.at_once };
         among.fetch_sub(1, Ordering::Relaxed);
         self.visitor.0.peer.at_once.fetch_sub(1, Ordering::Relaxed);
     }
@@ -643,19 +731,27 @@ impl Drop for Counted {
 /// Takes one more request in, or says why not.
 fn count(room: &Arc<Room>, visitor: &Visitor, long: bool) -> Result<Counted, (StatusCode, String)> {
     let (peer, limits) = (&visitor.0.peer, &room.doors.limits);
-    visitor.may_ask().map_err(|why| (StatusCode::TOO_MANY_REQUESTS, why))?;
+    let too_many = |why| (StatusCode::TOO_MANY_REQUESTS, why);
+    visitor.may_ask().map_err(too_many)?;
     let most = if peer.limited { limits.requests_at_once_per_peer } else { usize::MAX };
     if !count_up(&peer.at_once, most) {
         let why = format!("too many requests from your address at the same time: at most {most}");
-        return Err((StatusCode::TOO_MANY_REQUESTS, why));
+        return Err(too_many(why));
     }
-    let (among, most) =
-        if long { (&room.long, LONG_AT_ONCE) } else { (&room.at_once, limits.requests_at_once) };
-    if !count_up(among, most) {
-        peer.at_once.fetch_sub(1, Ordering::Relaxed);
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "busy: try again in a second".into()));
+    let place = || {
+        let busy = || (StatusCode::SERVICE_UNAVAILABLE, "busy: try again in a second".to_string());
+        let share = if long { Some(visitor.share(Share::Reflection).map_err(too_many)?) } else { None };
+        let (among, most) =
+            if long { (&room.long, LONG_AT_ONCE) } else { (&room.at_once, limits.requests_at_once) };
+        if count_up(among, most) { Ok(share) } else { Err(busy()) }
+    };
+    match place() {
+        Ok(long) => Ok(Counted { room: room.clone(), visitor: visitor.clone(), long }),
+        Err(why) => {
+            peer.at_once.fetch_sub(1, Ordering::Relaxed);
+            Err(why)
+        }
     }
-    Ok(Counted { room: room.clone(), visitor: visitor.clone(), long })
 }
 
 /// Answers one request within the limits.
@@ -688,7 +784,7 @@ fn respond(
                 }
             }
         };
-        Ok(response.map(|body| Body::new(Held { body, _exchange: exchange })))
+        Ok(hold(response, exchange))
     }
 }
 
@@ -713,13 +809,18 @@ fn refusal(status: StatusCode, why: &str, kind: Option<&HeaderValue>) -> Respons
     response
 }
 
-/// An answer's body, which keeps its exchange going.
-struct Held {
-    body: Body,
-    _exchange: Exchange,
+/// Keeps something until the last byte of an answer has left, or the peer is gone.
+pub(crate) fn hold(response: Response<Body>, what: impl Send + Unpin + 'static) -> Response<Body> {
+    response.map(|body| Body::new(Held { body, _what: what }))
 }
 
-impl http_body::Body for Held {
+/// An answer's body, and what is kept as long as it lives.
+struct Held<W> {
+    body: Body,
+    _what: W,
+}
+
+impl<W: Unpin> http_body::Body for Held<W> {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -7,14 +7,21 @@ use std::{
     time::Duration,
 };
 
-use dodona_client::{Client, Wallet};
+use dodona_client::{Client, ClientError, Wallet};
 use dodona_proto::{ALLO, Address, sign::AccountKey, tx};
 use tokio::sync::Semaphore;
 
-use crate::{NodeHandle, doors::aside};
+use crate::{
+    NodeHandle,
+    doors::{Visitor, aside},
+};
 
-/// What an address is given, uallo.
+/// What an address is given at most, uallo.
 pub(crate) const GIFT: u128 = 1_000 * ALLO;
+/// An address is given at most this part of what the purse holds, so that whoever comes later gets something too.
+const PART: u128 = 1_000;
+/// Gifts on their way at once; whoever asks meanwhile gets one on asking again.
+const UNDER_WAY: usize = 32;
 /// Gas of a gift, with room.
 const GAS: u64 = 100_000;
 /// Questions that wait for a gift at once; further ones are answered without waiting.
@@ -40,13 +47,20 @@ impl Faucet {
     }
 
     /// Sends the gift and waits until a block holds it. Whatever goes wrong, the question is answered as it stands.
-    pub async fn welcome(self: Arc<Self>, node: &NodeHandle, to: Address) {
+    pub async fn welcome(self: Arc<Self>, node: &NodeHandle, visitor: &Visitor, to: Address) {
         if has_account(node, to).await {
             return;
         }
         // Whoever asks first gives, and takes the note away at the end: should the gift be lost, the next question sends
         // another. Guards, because whoever asks may hang up at any time.
-        let first = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(to);
+        let first = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = !under_way.contains(&to);
+            if first && (under_way.len() >= UNDER_WAY || !visitor.may_be_given()) {
+                return;
+            }
+            under_way.insert(to)
+        };
         let _note = first.then(|| Note(&self, to));
         if first {
             let (giver, through) = (self.clone(), node.clone());
@@ -64,11 +78,18 @@ impl Faucet {
         }
     }
 
-    fn give(&self, node: &NodeHandle, to: Address) -> Result<(), dodona_client::ClientError> {
+    fn give(&self, node: &NodeHandle, to: Address) -> Result<(), ClientError> {
         let mut wallet = self.wallet.lock().unwrap_or_else(PoisonError::into_inner);
-        let gift = tx::send(wallet.address(), to, GIFT);
-        wallet.send(&Client::new(node.clone()), vec![gift], GAS)?;
-        tracing::info!(%to, "gift for a new address");
+        let client = Client::new(node.clone());
+        // Balances are written in digits.
+        let from = wallet.address();
+        let purse: u128 = client.account(from.to_string())?.balance.parse().unwrap_or(0);
+        let gift = GIFT.min(purse / PART);
+        if gift == 0 {
+            return Err(ClientError::Node("the purse is empty".into()));
+        }
+        wallet.send(&client, vec![tx::send(from, to, gift)], GAS)?;
+        tracing::info!(%to, gift, "gift for a new address");
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dodona_chain::{App, Failure, Genesis, QueryError, Receipt, Refusal, Step};
 use dodona_client::{ClientError, Transport};
-use dodona_consensus::{Block, Certificate, PublicKey};
+use dodona_consensus::{Block, Certificate, PublicKey, engine::PeerList};
 use dodona_proto::{
     chain::{self as wire, QueryBlockResponse, QueryStatusResponse, QueryTxRequest, TxReceipt},
     path,
@@ -18,9 +18,11 @@ use tokio::sync::watch;
 
 use crate::{
     Head, Mempool,
-    api::Status,
+    api::{self, Status},
+    doors::Visitor,
     faucet::Faucet,
     index::{Class, Found, Index, Paging, Spot},
+    proofs,
     records::{self, BLOCKS, CERTIFICATES, Results, TRAIL_BLOCKS, TRAILS, height_key, trail_key},
 };
 
@@ -30,6 +32,7 @@ pub struct NodeHandle {
     app: App,
     mempool: Mempool,
     heads: watch::Receiver<Head>,
+    peers: watch::Receiver<PeerList>,
     faucet: Option<Arc<Faucet>>,
     identity: Arc<Identity>,
     index: Arc<Index>,
@@ -54,13 +57,14 @@ impl NodeHandle {
         app: App,
         mempool: Mempool,
         heads: watch::Receiver<Head>,
+        peers: watch::Receiver<PeerList>,
         identity: Identity,
         index: Index,
         faucet: Option<AccountKey>,
     ) -> Self {
         let (identity, index) = (Arc::new(identity), Arc::new(index));
         let faucet = faucet.map(|key| Arc::new(Faucet::new(key)));
-        Self { app, mempool, heads, faucet, identity, index }
+        Self { app, mempool, heads, peers, faucet, identity, index }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -76,35 +80,42 @@ impl NodeHandle {
         &self.index
     }
 
-    /// Places of transactions or blocks for which a query's conditions hold.
+    /// Places of transactions or blocks for which a query's conditions hold. Only inside of [`api::searching`].
     pub(crate) fn search(&self, class: Class, query: &str, paging: Paging) -> Result<Found<Spot>, Status> {
         self.index.search(self, class, query, paging)
     }
 
     /// Committed transactions for which a query's conditions hold, such as `message.sender='allo1…'`: a page of
-    /// them (pages count from 1, 1 to 100 on each), and how many there are on all pages.
+    /// them (pages count from 1, 1 to 100 on each), and how many there are on all pages. It waits for its turn among
+    /// the searches from outside.
     ///
     /// # Errors
-    /// [`QueryError::Bad`] for a query that does not parse or visits too much, and for a page that does not exist.
-    pub fn search_txs(
+    /// [`QueryError::Bad`] for a query that does not parse or visits too much, and for a page that does not exist;
+    /// [`QueryError::Internal`] if it is not its turn within seconds.
+    pub async fn search_txs(
         &self,
         query: &str,
         page: u64,
         per_page: u64,
         newest_first: bool,
     ) -> Result<(Vec<TxReceipt>, u64), QueryError> {
-        let found = self.search(Class::Txs, query, Paging { page, per_page, newest_first });
-        let Found { items, total } = found.map_err(|status| match status.code {
+        let (node, query) = (self.clone(), query.to_string());
+        let work = move || {
+            let paging = Paging { page, per_page, newest_first };
+            let Found { items, total } = node.search(Class::Txs, &query, paging)?;
+            let mut receipts = Vec::with_capacity(items.len());
+            node.visit(items, |kept, (height, index)| {
+                let receipt = kept.results.receipts.get(index as usize).cloned();
+                receipts.extend(receipt.map(|receipt| receipt_view(height, index, receipt)));
+                Ok::<(), Status>(())
+            })?;
+            Ok((receipts, total))
+        };
+        let found = api::searching(self, work).await.and_then(|found| found);
+        found.map_err(|status: Status| match status.code {
             3 => QueryError::Bad(status.message),
             _ => QueryError::Internal(status.message),
-        })?;
-        let mut receipts = Vec::with_capacity(items.len());
-        self.visit(items, |kept, (height, index)| {
-            let receipt = kept.results.receipts.get(index as usize).cloned();
-            receipts.extend(receipt.map(|receipt| receipt_view(height, index, receipt)));
-            Ok::<(), QueryError>(())
-        })?;
-        Ok((receipts, total))
+        })
     }
 
     /// Looks at the blocks of these places, one after the other. Neighbours are often in one block, which is then read
@@ -138,9 +149,17 @@ impl NodeHandle {
 
     /// Height of the oldest block kept; 0 before the first block.
     pub(crate) fn oldest_block(&self) -> Result<u64, StoreError> {
-        let first = self.app.store().records(BLOCKS, &[], None, 1)?;
-        let key = first.first().and_then(|(key, _)| key.first_chunk::<8>());
-        Ok(key.map_or(0, |key| u64::from_be_bytes(*key)))
+        records::oldest_block(self.app.store())
+    }
+
+    /// What is said of a block that is not there.
+    pub(crate) fn no_block(&self, height: u64) -> String {
+        match self.oldest_block() {
+            Ok(oldest) if height > 0 && height < oldest => {
+                format!("block {height} is no longer kept here, the oldest is {oldest}: ask an archive node")
+            }
+            _ => format!("block {height} not found"),
+        }
     }
 
     /// The chain below, read-only in spirit: for roots and invariants.
@@ -151,6 +170,16 @@ impl NodeHandle {
     /// Last committed block.
     pub fn head(&self) -> Head {
         self.heads.borrow().clone()
+    }
+
+    /// Who is connected, as of the last second; nobody for a node without a network.
+    pub fn peers(&self) -> PeerList {
+        self.peers.borrow().clone()
+    }
+
+    /// Whether a peer is further than the block that is on its way to everybody.
+    pub fn catching_up(&self) -> bool {
+        self.peers.borrow().best_height() > self.head().height + 1
     }
 
     /// Resolves once this height is committed; never, if the node stops before.
@@ -182,9 +211,9 @@ impl NodeHandle {
     }
 
     /// Gives an address that has no account yet something to begin with, if this node does such things.
-    pub(crate) async fn welcome(&self, address: &str) {
+    pub(crate) async fn welcome(&self, address: &str, visitor: &Visitor) {
         if let (Some(faucet), Ok(address)) = (&self.faucet, address.parse()) {
-            faucet.clone().welcome(self, address).await;
+            faucet.clone().welcome(self, visitor, address).await;
         }
     }
 
@@ -223,6 +252,8 @@ impl NodeHandle {
         match name {
             path::TRAIL => return self.trail(request),
             path::TX => return self.committed_tx(request),
+            path::PROOF => return proofs::proof(self, request, at),
+            path::TRUST => return proofs::trust(self, request, at),
             _ => {}
         }
         let answer = self.app.query_at(name, request, at)?;

@@ -1,17 +1,32 @@
-//! Where a node lives: a folder with genesis, validator key and store. Made once, checked at every start, so that a
-//! folder of another chain is never written to.
+//! Where a node lives: a folder with genesis, keys and store. Made once, checked at every start, so that a folder of
+//! another chain is never written to.
 
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use dodona_chain::{Genesis, GenesisError};
 use dodona_consensus::SigningKey;
 
+use crate::{
+    config::CONFIG_FILE,
+    keys::{KeyFileError, NETWORK_KEY, OPERATOR_KEY, VALIDATOR_KEY, read_key, write_private},
+};
+
 /// What a first start makes before the genesis file, which marks a complete home.
-const UNFINISHED: [&str; 4] = ["validator_key.hex", "validator_key.part", "genesis.part", "index.redb"];
+const UNFINISHED: [&str; 9] = [
+    VALIDATOR_KEY,
+    "validator_key.part",
+    NETWORK_KEY,
+    "network_key.part",
+    OPERATOR_KEY,
+    CONFIG_FILE,
+    "config.part",
+    "genesis.part",
+    "index.redb",
+];
 
 /// A node's folder, opened.
 pub struct Home {
@@ -54,14 +69,25 @@ pub enum HomeError {
     /// The key would never be asked for a vote, and no block would ever be made.
     #[error("the key in {} belongs to no validator of this chain's genesis: restore the right one from your backup", .0.display())]
     Stranger(PathBuf),
-    /// The key file does not hold a key.
-    #[error("{} does not hold a validator key (64 hex digits): restore it from your backup", .0.display())]
-    Key(PathBuf),
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
 }
 
 impl Home {
-    /// Opens the folder, making it on first use. Folder and genesis must fit: same document, byte for byte.
+    /// Opens the folder of a chain's only validator, making it on first use. Folder and genesis must fit: same
+    /// document, byte for byte; the key must be one of genesis, as without it no block would ever be made.
     pub fn open(dir: &Path, genesis: Genesis, key: SigningKey) -> Result<Self, HomeError> {
+        let home = Self::make(dir, genesis, key)?;
+        if !home.is_in_genesis() {
+            return Err(HomeError::Stranger(dir.join(VALIDATOR_KEY)));
+        }
+        Ok(home)
+    }
+
+    /// Opens the folder of one node of a network, making it on first use: like [`Home::open`], for any key. One that is
+    /// in no validator set follows without voting, and may become a validator later.
+    pub fn make(dir: &Path, genesis: Genesis, key: SigningKey) -> Result<Self, HomeError> {
         let failed = |what, path: &Path| {
             let path = path.to_path_buf();
             move |cause| HomeError::Io { what, path, cause }
@@ -92,26 +118,54 @@ impl Home {
                         });
                     }
                 }
-                let key_path = dir.join("validator_key.hex");
+                let key_path = dir.join(VALIDATOR_KEY);
                 if !key_path.exists() {
-                    write_new(&key_path, hex::encode(key.to_bytes()).as_bytes())?;
+                    write_private(&key_path, hex::encode(key.to_bytes()).as_bytes())?;
                 }
-                write_new(&genesis_path, document.as_bytes())?;
+                write_private(&genesis_path, document.as_bytes())?;
             }
             Err(cause) => return Err(failed("cannot read", &genesis_path)(cause)),
         }
-        let key_path = dir.join("validator_key.hex");
-        let text = fs::read_to_string(&key_path).map_err(failed("cannot read", &key_path))?;
-        let bytes: [u8; 32] = hex::decode(text.trim())
-            .ok()
-            .and_then(|b| b.try_into().ok())
-            .ok_or_else(|| HomeError::Key(key_path.clone()))?;
-        let key = SigningKey::from_bytes(&bytes);
-        let public = hex::encode(key.verifying_key().to_bytes());
-        if !genesis.validators.iter().any(|v| v.public_key.eq_ignore_ascii_case(&public)) {
-            return Err(HomeError::Stranger(key_path));
-        }
+        Self::load(dir)
+    }
+
+    /// Opens a folder that is complete: genesis and validator key are there.
+    pub fn load(dir: &Path) -> Result<Self, HomeError> {
+        let path = dir.join("genesis.json");
+        let document = fs::read(&path).map_err(|cause| HomeError::Io {
+            what: "cannot read",
+            path: path.clone(),
+            cause,
+        })?;
+        let genesis = Genesis::from_json(&document).map_err(|cause| HomeError::Genesis { path, cause })?;
+        let key = SigningKey::from_bytes(&read_key(&dir.join(VALIDATOR_KEY))?);
         Ok(Self { dir: dir.to_path_buf(), genesis, key })
+    }
+
+    /// The key that names this node on the network; made on first use.
+    pub fn network_key(&self) -> Result<SigningKey, HomeError> {
+        let path = self.dir.join(NETWORK_KEY);
+        if !path.exists() {
+            let key = SigningKey::generate(&mut rand::rngs::OsRng);
+            write_private(&path, hex::encode(key.to_bytes()).as_bytes())?;
+        }
+        Ok(SigningKey::from_bytes(&read_key(&path)?))
+    }
+
+    /// Whether the key is one of those that genesis lets vote.
+    pub fn is_in_genesis(&self) -> bool {
+        let public = hex::encode(self.key.verifying_key().to_bytes());
+        self.genesis.validators.iter().any(|v| v.public_key.eq_ignore_ascii_case(&public))
+    }
+
+    /// The folder of the engine's log: what a restart must not contradict.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// The file of the double-sign guard. It belongs to the key, and travels with it.
+    pub fn guard_path(&self) -> PathBuf {
+        self.dir.join("sign_state.json")
     }
 
     /// The folder.
@@ -137,23 +191,5 @@ impl Home {
     /// Signs votes.
     pub fn validator_key(&self) -> &SigningKey {
         &self.key
-    }
-}
-
-/// Writes a file that only its owner reads, complete or not at all.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let failed = |cause| HomeError::Io { what: "cannot write", path: path.to_path_buf(), cause };
-    let part = path.with_extension("part");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&part).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&part, path).map_err(failed)?;
-    // The name itself must survive a power cut too.
-    match path.parent() {
-        Some(dir) => fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed),
-        None => Ok(()),
     }
 }

@@ -10,8 +10,8 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -19,7 +19,7 @@ use std::{
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_proto::tx::hash;
 use dodona_store::{Config, KeyCode, RecordChange, RecordTable, Store, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SemaphorePermit, watch};
 
 use crate::{
     NodeHandle,
@@ -28,7 +28,7 @@ use crate::{
         rpc::query::{Condition, Facts, Number, Operand, Operator, Query},
         told,
     },
-    records,
+    doors, records,
 };
 
 /// Entries; they have no value.
@@ -47,8 +47,6 @@ const BEGINNING: usize = 128;
 const BATCH: (u64, usize) = (256, 50_000);
 /// Entries that one search may visit.
 const MAX_VISITED: usize = 500_000;
-/// Searches at once. They share processors with the making of blocks.
-const MAX_SEARCHES: usize = 2;
 /// How long a search waits for its turn, and for the blocks that came just before it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Memory that the index may use to cache its file, bytes.
@@ -99,17 +97,12 @@ pub(crate) struct Index {
     /// Newest blocks it covers; 0 is all.
     keep: u64,
     store: OnceLock<Store>,
-    state: Mutex<State>,
-    moved: Condvar,
+    /// First block that searches do not see yet.
+    next: watch::Sender<u64>,
+    /// Buckets before this one have no entries any more.
+    forgotten: AtomicU64,
     stopping: AtomicBool,
     stop: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    /// First block that searches do not see yet.
-    next: u64,
-    searches: usize,
 }
 
 impl Index {
@@ -119,8 +112,8 @@ impl Index {
             path: path.to_path_buf(),
             keep,
             store: OnceLock::new(),
-            state: Mutex::default(),
-            moved: Condvar::new(),
+            next: watch::Sender::new(0),
+            forgotten: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             stop: Notify::new(),
         }
@@ -132,7 +125,7 @@ impl Index {
         self.stop.notify_one();
     }
 
-    /// Where a query's conditions hold, by place in the chain.
+    /// Where a query's conditions hold, by place in the chain. Whoever calls this has a [`Index::turn`].
     pub(crate) fn search(
         &self,
         node: &NodeHandle,
@@ -153,38 +146,24 @@ impl Index {
         {
             return paged(Spots::List(vec![spot]), paging);
         }
-        let _turn = self.turn(head)?;
         let store =
             self.store.get().ok_or_else(|| Status::unavailable("the index of events is not open yet"))?;
         paged(self.spots(store, class, wanted)?, paging)
     }
 
-    /// Waits for the newest blocks, if they are not far, and for the searches before this one.
-    fn turn(&self, head: u64) -> Result<Turn<'_>, Status> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut state = self.state();
-        loop {
-            let behind = (head + 1).saturating_sub(state.next);
-            let settled = behind == 0 || behind > BATCH.0;
-            if settled && state.searches < MAX_SEARCHES {
-                state.searches += 1;
-                return Ok(Turn(self));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() && state.searches < MAX_SEARCHES {
-                state.searches += 1;
-                return Ok(Turn(self));
-            }
-            if left.is_zero() {
-                return Err(Status::unavailable("other searches are at work: try again in a moment"));
-            }
-            state = self.moved.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Two numbers, whole after every assignment.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A turn to search; it ends when this is dropped. Waits for the newest blocks, if they are not far, and for the
+    /// searches before this one, without holding a thread.
+    pub(crate) async fn turn(&self, head: u64) -> Result<SemaphorePermit<'static>, Status> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        let mut seen = self.next.subscribe();
+        let settled = |next: &u64| {
+            let behind = (head + 1).saturating_sub(*next);
+            behind == 0 || behind > BATCH.0
+        };
+        // What is not indexed by then is not found: the index may lag.
+        let _ = tokio::time::timeout_at(end, seen.wait_for(settled)).await;
+        let turn = doors::search_turn(end).await;
+        turn.ok_or_else(|| Status::unavailable("other searches are at work: try again in a moment"))
     }
 
     fn spots(&self, store: &Store, class: Class, wanted: Wanted) -> Result<Spots, Status> {
@@ -215,22 +194,23 @@ impl Index {
 
     /// Indexes all blocks up to `head` that are not yet; opens the file before the first.
     fn catch_up(&self, node: &NodeHandle, head: u64) -> Result<(), StoreError> {
-        let opened = self.store.get().is_none();
         let store = match self.store.get() {
             Some(store) => store,
             None => {
                 let (store, next) = self.open(node)?;
-                self.state().next = next;
+                self.next.send_replace(next);
                 self.store.get_or_init(|| store)
             }
         };
         let began = Instant::now();
         let mut told = began;
         let oldest = if self.keep == 0 { 1 } else { (head + 1).saturating_sub(self.keep).max(1) };
-        let mut next = self.state().next.max(oldest);
+        // Of blocks that are no longer kept nothing can be indexed.
+        let pruned = node.oldest_block()?;
+        let oldest = oldest.max(pruned);
+        let mut next = (*self.next.borrow()).max(oldest);
         let first = next;
         while next <= head && !self.stopping.load(Ordering::Relaxed) {
-            let begin = next;
             let mut changes = Vec::new();
             let mut last_id = [0; 32];
             let until = head.min(next + BATCH.0 - 1);
@@ -238,18 +218,17 @@ impl Index {
                 last_id = entries(node, next, &mut changes)?.unwrap_or(last_id);
                 next += 1;
             }
-            // A whole bucket is forgotten when its last block is older than what is kept. What is kept may have
-            // changed while the node was down.
-            let forgotten = self.first_bucket(next);
-            if forgotten > self.first_bucket(begin) || opened && begin == first {
+            // A whole bucket is forgotten when its last block is older than what is kept, here or at all.
+            let forgotten = self.first_bucket(next).max(pruned / BUCKET);
+            if forgotten > self.forgotten.load(Ordering::Relaxed) {
                 changes.push(RecordChange::delete_below(ENTRIES, bucket_key(forgotten)));
+                self.forgotten.store(forgotten, Ordering::Relaxed);
             }
             let progress = Progress { form: FORM, next, last_id };
             let progress = borsh::to_vec(&progress).map_err(StoreError::Io)?;
             changes.push(RecordChange::put(PROGRESS, Vec::new(), progress));
             store.put_records(changes)?;
-            self.state().next = next;
-            self.moved.notify_all();
+            self.next.send_replace(next);
             if told.elapsed() > Duration::from_secs(5) {
                 told = Instant::now();
                 tracing::info!(next, head, "indexing blocks");
@@ -285,16 +264,6 @@ impl Index {
         tracing::warn!(cause, "the index of events is made again");
         std::fs::remove_file(&self.path)?;
         Ok((open()?, 1))
-    }
-}
-
-/// A search's turn; the next one has it when this is dropped.
-struct Turn<'a>(&'a Index);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.state().searches -= 1;
-        self.0.moved.notify_all();
     }
 }
 
@@ -461,7 +430,9 @@ impl Wanted {
             Class::Txs => ("tx.height", &["Tx"]),
             Class::Blocks => ("block.height", &["NewBlock", "NewBlockHeader", "NewBlockEvents"]),
         };
-        let mut wanted = Self { one: None, low: 1, high: head, conditions: Vec::new() };
+        // Places whose block is gone would be found and could not be shown.
+        let low = node.oldest_block()?.max(1);
+        let mut wanted = Self { one: None, low, high: head, conditions: Vec::new() };
         for condition in &query.conditions {
             match condition.key.as_str() {
                 "tm.event" if !kinds.iter().any(|kind| condition.accepts(kind)) => return Ok(None),

@@ -3,43 +3,78 @@
 
 mod api;
 mod application;
+pub mod config;
+pub mod declaration;
 mod doors;
+mod evidence;
 mod faucet;
 mod handle;
 pub mod home;
 mod index;
+pub mod keys;
 mod mempool;
+mod network;
+pub mod offline;
+pub mod peer;
+mod proofs;
+pub mod prune;
 mod records;
+pub mod replay;
 mod rest;
+pub mod snapshot;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dodona_chain::{App, AppError, Signatures};
 use dodona_consensus::PublicKey;
-use dodona_consensus::engine::{Engine, EngineConfig, EngineError, Fatal, Log, Network, Timeouts};
+use dodona_consensus::engine::{
+    Application, Engine, EngineConfig, EngineError, Fatal, Log, Network, TcpConfig,
+};
 use dodona_proto::sign::AccountKey;
 use dodona_store::{Config, Store, StoreError};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    task::JoinHandle,
+};
 
 use doors::{Door, Doors};
 
+use application::Waiting;
 pub use application::{Clock, Head};
 pub use dodona_consensus::{
     Height,
-    engine::{Gate, NOISY_LOG_TARGETS, Pace},
+    engine::{
+        Gate, Hub, NOISY_LOG_TARGETS, Pace, Peer, PeerAddress, PeerAddressError, PeerList, Timeouts, peer_id,
+    },
 };
 pub use doors::{DoorError, DoorLimits, bind};
 pub use handle::NodeHandle;
 pub use home::{Home, HomeError};
-pub use mempool::{Limits, Mempool};
+pub use mempool::{Limits, Mempool, Offered};
+pub use network::{Networking, Stalled, Way};
+pub use proofs::genesis_trust;
 
 use handle::Identity;
 use index::Index;
+use peer::{PeerConfig, PeerError, Peers};
 
+/// Exit status of a process that should be started again, as supervisors know it.
+const TRY_AGAIN: u8 = 75;
+/// Exit status of one that would end again before somebody has mended something.
+const MEND_FIRST: u8 = 78;
 /// Versions whose values stay provable.
 const KEEP_VERSIONS: u64 = 128;
 /// Cache of the disk engine, bytes.
 const CACHE_BYTES: usize = 32 << 20;
+
+/// The chain as an engine sees it, without a node around it: for simulators, which bring their own engine and clock.
+///
+/// # Errors
+/// When the store holds a chain that cannot be continued.
+pub fn application(app: App, mempool: Mempool, clock: Clock) -> Result<Box<dyn Application>, Fatal> {
+    let (heads, _) = watch::channel(Head::default());
+    Ok(Box::new(application::ChainApplication::new(app, mempool, clock, Waiting::Disk, heads)?))
+}
 
 /// How a node runs.
 pub struct NodeConfig {
@@ -49,8 +84,16 @@ pub struct NodeConfig {
     pub clock: Clock,
     /// When blocks are made.
     pub pace: Pace,
+    /// Other nodes, if there are any. Without it the node is its chain's only validator, and opens no socket for
+    /// consensus.
+    pub network: Option<Networking>,
     /// Bounds of the mempool.
     pub mempool: Limits,
+    /// Newest blocks that are kept, with certificates and results; 0 is all (an archive). What is less than
+    /// [`prune::LEAST`] counts as that.
+    pub keep_blocks: u64,
+    /// When snapshots are made.
+    pub snapshots: snapshot::Schedule,
     /// Development networks only: the account that gives tokens to addresses nobody has heard of.
     pub faucet: Option<AccountKey>,
     /// Newest blocks whose events can be searched; 0 is all.
@@ -63,6 +106,8 @@ pub struct NodeConfig {
     pub rpc: Option<std::net::TcpListener>,
     /// What strangers may cost the node at these doors.
     pub limits: DoorLimits,
+    /// Other nodes to share transactions with; a node alone has none.
+    pub peering: Option<PeerConfig>,
 }
 
 impl NodeConfig {
@@ -72,13 +117,17 @@ impl NodeConfig {
             home,
             clock,
             pace,
+            network: None,
             mempool: Limits::default(),
+            keep_blocks: 0,
+            snapshots: snapshot::Schedule::default(),
             faucet: None,
             index_blocks: 0,
             rest: None,
             grpc: None,
             rpc: None,
             limits: DoorLimits::default(),
+            peering: None,
         }
     }
 }
@@ -101,17 +150,45 @@ pub enum NodeError {
     /// A door.
     #[error(transparent)]
     Door(#[from] DoorError),
+    /// Other nodes.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The home's keys.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// No blocks, although there could be some.
+    #[error(transparent)]
+    Stalled(#[from] Stalled),
+}
+
+impl NodeError {
+    /// What a process that ends with this error tells its supervisor: 75 (try again) when a new start is the
+    /// remedy, 78 (configuration) when none would help before somebody has mended something, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            NodeError::Stalled(_) => TRY_AGAIN,
+            NodeError::Home(_)
+            | NodeError::Engine(
+                EngineError::Guard(_) | EngineError::Halted(_) | EngineError::InvalidDecision(..),
+            ) => MEND_FIRST,
+            _ => 1,
+        }
+    }
 }
 
 /// A running node.
 pub struct Node {
     handle: NodeHandle,
     engine: Engine,
+    watching: Option<JoinHandle<()>>,
+    stalled: Option<oneshot::Receiver<Stalled>>,
     indexing: JoinHandle<()>,
     telling: JoinHandle<()>,
+    snapshots: (JoinHandle<()>, Arc<Notify>),
     rest: Option<Door>,
     grpc: Option<Door>,
     rpc: Option<Door>,
+    gossip: Option<Peers>,
 }
 
 impl Node {
@@ -130,23 +207,68 @@ impl Node {
             genesis: home.genesis().clone(),
         };
         let index = Index::new(&home.index_path(), config.index_blocks);
-        let handle =
-            NodeHandle::new(app.clone(), mempool.clone(), heads_seen, identity, index, config.faucet);
-        let application = application::ChainApplication::new(app, mempool, config.clock, heads)?;
-        let engine = dodona_consensus::engine::start(
-            Box::new(application),
-            EngineConfig {
-                moniker: "dodona".into(),
-                validator_key: home.validator_key().clone(),
-                // The only validator: no vote leaves this process before its block is on disk.
-                log: Log::Volatile,
-                network: Network::Solo,
-                pace: config.pace,
-                timeouts: Timeouts::default(),
-                status_interval: std::time::Duration::from_secs(10),
-            },
-        )
-        .await?;
+        let (peers, peers_seen) = watch::channel(PeerList::default());
+        let handle = NodeHandle::new(
+            app.clone(),
+            mempool.clone(),
+            heads_seen.clone(),
+            peers_seen,
+            identity,
+            index,
+            config.faucet,
+        );
+        let gossip = match config.peering {
+            None => None,
+            Some(peering) => {
+                let (genesis, mempool) = (home.genesis(), mempool.clone());
+                Some(Peers::start(peering, genesis, mempool, heads_seen).await?)
+            }
+        };
+        let (log, undecided) = match &config.network {
+            // The only validator: no vote leaves this process before its block is on disk.
+            None => (Log::Volatile, Waiting::Memory(Default::default())),
+            Some(_) => (Log::Durable(home.log_path()), Waiting::Disk),
+        };
+        let application = application::ChainApplication::new(app, mempool, config.clock, undecided, heads)?
+            .keeping(config.keep_blocks);
+        let engine = EngineConfig {
+            moniker: "dodona".into(),
+            signer: Arc::new(home.validator_key().clone()),
+            guard: None,
+            log,
+            network: Network::Solo,
+            pace: config.pace,
+            timeouts: Timeouts::default(),
+            status_interval: Duration::from_secs(10),
+        };
+        let patience = config.network.as_ref().map(|network| network.stalled_after);
+        let engine = match config.network {
+            None => engine,
+            Some(Networking { way, moniker, status_interval, timeouts, .. }) => {
+                let network = match way {
+                    Way::Hub(hub) => Network::Hub(hub),
+                    Way::Tcp { listen, persistent, only_persistent, discovery } => {
+                        let network_key = home.network_key()?;
+                        let tcp = TcpConfig { listen, network_key, persistent, only_persistent, discovery };
+                        Network::Tcp(Box::new(tcp))
+                    }
+                };
+                let guard = Some(home.guard_path());
+                EngineConfig { moniker, guard, network, timeouts, status_interval, ..engine }
+            }
+        };
+        let engine = dodona_consensus::engine::start(Box::new(application), engine).await?;
+        let (alarm, stalled) = oneshot::channel();
+        let watching = patience.map(|patience| {
+            tokio::spawn(network::watch_over(engine.peers(), handle.heads(), peers, patience, alarm))
+        });
+        let stop = Arc::new(Notify::new());
+        let shelf = snapshot::Shelf::of_home(home.dir());
+        if let Some(gossip) = &gossip {
+            gossip.serve(snapshot::REQUEST_KIND, Arc::new(shelf.clone()));
+        }
+        let making = snapshot::follow(handle.clone(), shelf, config.snapshots, stop.clone());
+        let snapshots = (tokio::spawn(making), stop);
         let indexing = tokio::spawn(index::follow(handle.clone()));
         let port = |listener: &std::net::TcpListener| listener.local_addr().ok().map(|a| a.port());
         let ports = api::gateway::Ports {
@@ -161,7 +283,19 @@ impl Node {
         let grpc = open("gRPC", config.grpc, api::grpc::routes(handle.clone()))?;
         let (routes, telling) = api::rpc::routes(handle.clone());
         let rpc = open("RPC", config.rpc, routes)?;
-        Ok(Self { handle, engine, indexing, telling, rest, grpc, rpc })
+        Ok(Self {
+            handle,
+            engine,
+            gossip,
+            watching,
+            stalled: Some(stalled),
+            indexing,
+            telling,
+            snapshots,
+            rest,
+            grpc,
+            rpc,
+        })
     }
 
     /// Everything one can ask and tell the node.
@@ -184,9 +318,27 @@ impl Node {
         self.rpc.as_ref().map(Door::address)
     }
 
+    /// Other nodes, if it has any to do with them.
+    pub fn gossip(&self) -> Option<&Peers> {
+        self.gossip.as_ref()
+    }
+
     /// Resolves when the node stops by itself, with the reason.
     pub async fn failed(&mut self) -> NodeError {
-        self.engine.wait().await.into()
+        tokio::select! {
+            reason = self.engine.wait() => reason.into(),
+            stalled = alarm(&mut self.stalled) => stalled.into(),
+        }
+    }
+
+    /// Where other nodes reach this one.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.engine.listens()
+    }
+
+    /// Cuts the node off from the others at its hub, or lets it back. Does nothing to sockets.
+    pub fn set_cut(&self, cut: bool) {
+        self.engine.set_cut(cut);
     }
 
     /// Stops in order: doors, what follows the chain for them, engine, store.
@@ -196,10 +348,30 @@ impl Node {
         let _ = self.telling.await;
         let doors = [self.rest, self.grpc, self.rpc].into_iter().flatten();
         futures::future::join_all(doors.map(Door::close)).await;
+        if let Some(watching) = self.watching {
+            watching.abort();
+        }
+        if let Some(gossip) = self.gossip {
+            gossip.stop().await;
+        }
         self.handle.index().stop();
+        self.snapshots.1.notify_one();
+        let _ = self.snapshots.0.await;
         // A write that is under way is finished; a panic of the task is told by the runtime.
         let _ = self.indexing.await;
         self.engine.stop().await?;
         Ok(())
     }
+}
+
+/// Resolves when the alarm is given; never, where there is nobody to give it. May be dropped and called again.
+async fn alarm(stalled: &mut Option<oneshot::Receiver<Stalled>>) -> Stalled {
+    if let Some(receiver) = stalled {
+        let heard = receiver.await;
+        *stalled = None;
+        if let Ok(stalled) = heard {
+            return stalled;
+        }
+    }
+    std::future::pending().await
 }

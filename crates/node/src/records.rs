@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_chain::{Event, Receipt, Step, Trail};
+use dodona_consensus::{Address, BlockId, engine::Undecided};
 use dodona_proto::tx::TxHash;
 use dodona_store::{RecordChange, RecordTable, Store, StoreError};
 
@@ -27,6 +28,39 @@ pub const TRAIL_BLOCKS: u64 = 10_000;
 pub const TRAIL_KEY: usize = 17;
 /// Transaction hash → height (big-endian) and index.
 pub const TXS: RecordTable = RecordTable::new("txs");
+
+/// Height (big-endian), round (big-endian), block → [`Waiting`]: blocks we may have voted for, of the height being
+/// decided.
+pub const UNDECIDED: RecordTable = RecordTable::new("undecided");
+
+/// A block that is not decided, as it is stored.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Waiting {
+    round: u32,
+    id: BlockId,
+    proposer: Address,
+    bytes: Vec<u8>,
+}
+
+/// Stores an undecided block.
+pub fn put_undecided(store: &Store, height: u64, block: &Undecided) -> Result<(), StoreError> {
+    let key = [&height.to_be_bytes()[..], &block.round.to_be_bytes()[..], &block.id.0[..]].concat();
+    let Undecided { round, id, proposer, bytes } = block.clone();
+    let value =
+        borsh::to_vec(&Waiting { round, id, proposer, bytes }).expect("writing to memory does not fail");
+    store.put_records(vec![RecordChange::put(UNDECIDED, key, value)])
+}
+
+/// The undecided blocks of a height.
+pub fn undecided(store: &Store, height: u64) -> Result<Vec<Undecided>, StoreError> {
+    let found = store.records_with_prefix(UNDECIDED, &height_key(height), MAX_UNDECIDED)?;
+    let read = found.into_iter().filter_map(|(_, value)| borsh::from_slice(&value).ok());
+    Ok(read.map(|Waiting { round, id, proposer, bytes }| Undecided { round, id, proposer, bytes }).collect())
+}
+
+/// Undecided blocks read back at a restart. A block that is proposed again in later rounds is there by its first;
+/// what is missing comes again from peers.
+const MAX_UNDECIDED: usize = 64;
 
 /// What came of a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -53,6 +87,13 @@ pub fn place(height: u64, index: u32) -> Vec<u8> {
 pub fn results(store: &Store, height: u64) -> Result<Option<Results>, StoreError> {
     let bytes = store.record(RESULTS, &height_key(height))?;
     Ok(bytes.and_then(|b| borsh::from_slice(&b).ok()))
+}
+
+/// Height of the oldest block kept; 0 before the first block.
+pub fn oldest_block(store: &Store) -> Result<u64, StoreError> {
+    let first = store.records(BLOCKS, &[], None, 1)?;
+    let key = first.first().and_then(|(key, _)| key.first_chunk::<8>());
+    Ok(key.map_or(0, |key| u64::from_be_bytes(*key)))
 }
 
 /// Key of a trail.

@@ -56,6 +56,7 @@ fn home_of(dir: &std::path::Path, others: &[String]) -> Home {
             public_key: hex::encode(key().verifying_key().to_bytes()),
             power: 10,
             operator: alice,
+            ..GenesisValidator::default()
         }],
     };
     Home::open(dir, genesis, key()).unwrap()
@@ -557,6 +558,50 @@ async fn streams_opened_and_reset_without_end_keep_nobody_else_out() {
     println!("reset flood: connection closed by the door: {failed}");
     let answer = open.grpc().await.ask(BALANCE, &balance_of("bob"), &[]).await;
     assert_eq!(answer.status(), 0);
+    open.node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_all_websockets_or_all_of_reflection() {
+    let open = Open::new(strict()).await;
+    let url = format!("ws://{}/websocket", open.rpc());
+    let mut sockets = Vec::new();
+    for _ in 0..129 {
+        sockets.push(tokio_tungstenite::connect_async(&url).await.unwrap().0);
+    }
+    // Places are taken in the order in which the connections were taken over, which is not known from here.
+    let mut told = Vec::new();
+    for socket in &mut sockets {
+        socket.send(Word::text(r#"{"id":1,"method":"health"}"#)).await.ok();
+        told.push(socket.next().await.unwrap().unwrap().into_text().unwrap());
+    }
+    let refused: Vec<_> = told.iter().filter(|text| text.contains("at most 128")).collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(told.iter().filter(|text| text.contains(r#""result":{}"#)).count(), 128);
+    drop(sockets);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (mut again, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+    again.send(Word::text(r#"{"id":1,"method":"health"}"#)).await.unwrap();
+    assert!(again.next().await.unwrap().unwrap().into_text().unwrap().contains("result"));
+
+    let mut grpc = open.grpc().await;
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let begin = || {
+        let request = Request::post(format!("http://node{path}")).header("te", "trailers");
+        request.header("content-type", "application/grpc").body(()).unwrap()
+    };
+    let mut open_ended = Vec::new();
+    for _ in 0..8 {
+        open_ended.push(grpc.send.send_request(begin(), false).unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let ninth = grpc.raw(path, Vec::new(), &[]).await;
+    assert_eq!((ninth.status(), ninth.text().contains("at most 8")), (8, true), "{ninth:?}");
+    // Everything else is answered, and so is reflection once somebody is through.
+    assert_eq!(grpc.ask(BALANCE, &balance_of("bob"), &[]).await.status(), 0);
+    open_ended.clear();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(grpc.raw(path, Vec::new(), &[]).await.status(), 0);
     open.node.stop().await.unwrap();
 }
 

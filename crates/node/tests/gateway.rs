@@ -33,6 +33,7 @@ async fn start(dir: &Path, gate: Gate) -> Node {
             public_key: hex::encode(key.verifying_key().to_bytes()),
             power: 10,
             operator: alice,
+            ..GenesisValidator::default()
         }],
     };
     let bind = || dodona_node::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -242,17 +243,20 @@ async fn an_explorer_finds_validators_supply_modules_and_owners() {
         let validators = page(at, "/cosmos/staking/v1beta1/validators?status=BOND_STATUS_BONDED");
         let validator = &validators["validators"][0];
         assert_eq!(validator["operator_address"], operator);
-        assert_eq!(validator["commission"]["commission_rates"]["rate"], "1.000000000000000000");
+        assert_eq!(validator["commission"]["commission_rates"]["rate"], "0.100000000000000000");
+        assert_eq!(validator["description"]["moniker"], "validator-1");
         assert_eq!(validator["unbonding_time"], "1970-01-01T00:00:00Z");
         assert_eq!(
             page(at, &format!("/cosmos/staking/v1beta1/validators/{operator}"))["validator"],
             *validator
         );
-        assert_eq!(page(at, "/cosmos/staking/v1beta1/pool")["pool"]["bonded_tokens"], "10");
+        let staked = (10 * ALLO).to_string();
+        assert_eq!(page(at, "/cosmos/staking/v1beta1/pool")["pool"]["bonded_tokens"], staked);
         assert_eq!(page(at, "/cosmos/staking/v1beta1/params")["params"]["bond_denom"], "uallo");
-        let none = page(at, &format!("/cosmos/staking/v1beta1/delegations/{me}"));
-        assert_eq!(none["delegation_responses"], json!([]));
-        let one = get(at, &format!("/cosmos/staking/v1beta1/validators/{operator}/delegations/{me}"));
+        let own = page(at, &format!("/cosmos/staking/v1beta1/delegations/{me}"));
+        assert_eq!(own["delegation_responses"][0]["balance"]["amount"], staked);
+        let nobody = Address([7; 20]);
+        let one = get(at, &format!("/cosmos/staking/v1beta1/validators/{operator}/delegations/{nobody}"));
         assert!(one.status == 404 && one.json()["message"].as_str().unwrap().contains("not found"));
         let set = page(at, "/cosmos/base/tendermint/v1beta1/validatorsets/latest");
         assert_eq!(set["validators"][0]["voting_power"], "10");
@@ -261,7 +265,7 @@ async fn an_explorer_finds_validators_supply_modules_and_owners() {
             page(at, "/cosmos/base/tendermint/v1beta1/validatorsets/1")["validators"],
             set["validators"]
         );
-        let rewards = page(at, &format!("/cosmos/distribution/v1beta1/delegators/{me}/rewards"));
+        let rewards = page(at, &format!("/cosmos/distribution/v1beta1/delegators/{nobody}/rewards"));
         assert_eq!(rewards, json!({ "rewards": [], "total": [] }));
         let params = page(at, "/cosmos/distribution/v1beta1/params");
         assert_eq!(params["params"]["community_tax"], "0.000000000000000000");
@@ -274,7 +278,7 @@ async fn an_explorer_finds_validators_supply_modules_and_owners() {
         assert_eq!(get(at, "/cosmos/bank/v1beta1/denoms_metadata/ubtc").status, 404);
 
         let modules = page(at, "/cosmos/auth/v1beta1/module_accounts");
-        assert_eq!(modules["accounts"].as_array().unwrap().len(), 5);
+        assert_eq!(modules["accounts"].as_array().unwrap().len(), 8);
         let one = page(at, "/cosmos/auth/v1beta1/module_accounts/ecosystem");
         assert_eq!(one["account"]["@type"], "/cosmos.auth.v1beta1.ModuleAccount");
         assert_eq!(get(at, "/cosmos/auth/v1beta1/module_accounts/nobody").status, 404);

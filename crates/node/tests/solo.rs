@@ -36,6 +36,7 @@ fn genesis_of(purse: u128) -> Genesis {
             public_key: hex::encode(validator_key().verifying_key().to_bytes()),
             power: 10,
             operator: alice,
+            ..GenesisValidator::default()
         }],
     }
 }
@@ -235,7 +236,7 @@ async fn a_node_with_a_purse_welcomes_each_new_address_once() {
             faucet: purse.then(|| AccountKey::from_seed(1, "alice")),
             rpc: Some(dodona_node::bind("127.0.0.1:0".parse().unwrap()).unwrap()),
             ..NodeConfig::quiet(
-                Home::open(dir.path(), genesis_of(50_000), validator_key()).unwrap(),
+                Home::open(dir.path(), genesis_of(1_000_000), validator_key()).unwrap(),
                 Clock::Steps(1_000),
                 Pace::OnDemand(gate.clone()),
             )
@@ -272,7 +273,7 @@ async fn a_node_with_a_purse_welcomes_each_new_address_once() {
                 let answer = answer.unwrap();
                 let account =
                     <QueryAccountInfoResponse as prost::Message>::decode(answer.as_slice()).unwrap();
-                assert_eq!(account.info.unwrap().account_number, 6, "behind alice and the chain's own");
+                assert_eq!(account.info.unwrap().account_number, 9, "behind alice and the chain's own");
             }
             assert_eq!(balance, (1_000 * ALLO).to_string(), "one gift, whole");
         } else {
@@ -284,6 +285,58 @@ async fn a_node_with_a_purse_welcomes_each_new_address_once() {
         node.handle().app().check_invariants().unwrap();
         node.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purse_is_never_emptied_and_one_visitor_brings_about_few_gifts() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::new();
+    let alice = AccountKey::from_seed(1, "alice");
+    let node = Node::start(NodeConfig {
+        faucet: Some(alice.clone()),
+        rpc: Some(dodona_node::bind("127.0.0.1:0".parse().unwrap()).unwrap()),
+        limits: dodona_node::DoorLimits { limit_loopback: true, ..Default::default() },
+        ..NodeConfig::quiet(
+            Home::open(dir.path(), genesis_of(1_000), validator_key()).unwrap(),
+            Clock::Steps(1_000),
+            Pace::OnDemand(gate.clone()),
+        )
+    })
+    .await
+    .unwrap();
+    block(&node, &gate).await;
+    let (rpc, handle) = (node.rpc_address().unwrap(), node.handle().clone());
+    let clock = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            gate.open_until(Height(handle.head().height + 1));
+        }
+    });
+    let newcomers: Vec<_> = (0..12).map(|n| AccountKey::from_seed(n, "newcomer").address()).collect();
+    let asked = newcomers.clone();
+    tokio::task::spawn_blocking(move || {
+        for address in asked {
+            let question =
+                dodona_proto::cosmos::auth::v1beta1::QueryAccountInfoRequest { address: address.to_string() };
+            // The last ones are answered as well: they have no account.
+            let _ = abci_query(rpc, "/cosmos.auth.v1beta1.Query/AccountInfo", &question);
+        }
+    })
+    .await
+    .unwrap();
+    clock.abort();
+    let client = dodona_client::Client::new(node.handle().clone());
+    let balance = |address: dodona_proto::Address| -> u128 {
+        client.account(address.to_string()).unwrap().balance.parse().unwrap()
+    };
+    let gifts: Vec<u128> = newcomers.into_iter().map(balance).filter(|gift| *gift > 0).collect();
+    // Eight, and one more for every 15 seconds that this took.
+    assert!((8..12).contains(&gifts.len()), "{gifts:?}");
+    assert_eq!(gifts[0], ALLO, "a thousandth of the purse");
+    assert!(gifts.windows(2).all(|pair| pair[1] < pair[0] && pair[1] > pair[0] / 1_000 * 998), "{gifts:?}");
+    assert!(balance(alice.address()) > 991 * ALLO);
+    node.handle().app().check_invariants().unwrap();
+    node.stop().await.unwrap();
 }
 
 /// The same of a question that has an answer, decoded.

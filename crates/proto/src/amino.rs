@@ -18,11 +18,32 @@ use crate::{
         crypto::secp256k1::PubKey,
         tx::v1beta1::{AuthInfo, Fee, TxBody, TxRaw},
     },
+    decimal, url,
 };
 
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).expect("written by this crate's build script"));
 
+/// Messages that have names of their own, as the Cosmos SDK gave them. Some are shorter than the message's, because
+/// hardware wallets show forty characters.
+const NAMES: [(&str, &str); 11] = [
+    ("cosmos.bank.v1beta1.MsgSend", "cosmos-sdk/MsgSend"),
+    ("cosmos.staking.v1beta1.MsgCreateValidator", "cosmos-sdk/MsgCreateValidator"),
+    ("cosmos.staking.v1beta1.MsgEditValidator", "cosmos-sdk/MsgEditValidator"),
+    ("cosmos.staking.v1beta1.MsgDelegate", "cosmos-sdk/MsgDelegate"),
+    ("cosmos.staking.v1beta1.MsgBeginRedelegate", "cosmos-sdk/MsgBeginRedelegate"),
+    ("cosmos.staking.v1beta1.MsgUndelegate", "cosmos-sdk/MsgUndelegate"),
+    ("cosmos.staking.v1beta1.MsgCancelUnbondingDelegation", "cosmos-sdk/MsgCancelUnbondingDelegation"),
+    ("cosmos.distribution.v1beta1.MsgSetWithdrawAddress", "cosmos-sdk/MsgModifyWithdrawAddress"),
+    ("cosmos.distribution.v1beta1.MsgWithdrawDelegatorReward", "cosmos-sdk/MsgWithdrawDelegationReward"),
+    ("cosmos.distribution.v1beta1.MsgWithdrawValidatorCommission", "cosmos-sdk/MsgWithdrawValCommission"),
+    ("cosmos.slashing.v1beta1.MsgUnjail", "cosmos-sdk/MsgUnjail"),
+];
+/// Fields that the text calls otherwise.
+const FIELDS: [(&str, &str); 1] = [("cosmos.slashing.v1beta1.MsgUnjail.validator_addr", "address")];
+/// Keys that may stand in an `Any`.
+const KEYS: [(&str, &str); 2] =
+    [(url::ED25519, "tendermint/PubKeyEd25519"), (url::SECP256K1, "tendermint/PubKeySecp256k1")];
 /// Lists that are written even when they are empty.
 const KEPT: [&str; 1] = ["cosmos.bank.v1beta1.MsgSend.amount"];
 
@@ -121,8 +142,7 @@ fn fee(fee: &Fee) -> Json {
     object(fields)
 }
 
-/// `{type, value}`. Only the bank's messages have names of their own; every other is called by its type URL, as
-/// the Cosmos SDK calls messages that declare no name.
+/// `{type, value}`. A message without a name of its own is called by its type URL, as the Cosmos SDK does.
 fn message(any: &Any) -> Result<Json, AminoError> {
     let unknown = || AminoError::Unknown(any.type_url.clone());
     let full = any.type_url.strip_prefix('/').ok_or_else(unknown)?;
@@ -133,10 +153,22 @@ fn message(any: &Any) -> Result<Json, AminoError> {
     if decoded.encode_to_vec() != any.value {
         return Err(AminoError::NotCanonical("a message"));
     }
-    let name = match full {
-        "cosmos.bank.v1beta1.MsgSend" => "cosmos-sdk/MsgSend",
-        _ => &any.type_url,
-    };
+    let name = other_name(&NAMES, full).unwrap_or(&any.type_url);
+    Ok(object(vec![("type", Json::Text(name.into())), ("value", value)]))
+}
+
+fn other_name(table: &[(&str, &'static str)], full: &str) -> Option<&'static str> {
+    table.iter().find(|(name, _)| *name == full).map(|(_, other)| *other)
+}
+
+/// A key within a message. Nothing else may stand in an `Any`: one could hold another without end.
+fn key(any: &DynamicMessage) -> Result<Json, AminoError> {
+    let any: Any = any.transcode_to().map_err(|_| AminoError::Decode("a public key"))?;
+    let name =
+        other_name(&KEYS, &any.type_url).ok_or(AminoError::NoPlace("anything but a public key in an Any"))?;
+    // Both kinds are one field of bytes.
+    let key: PubKey = canonical(&any.value, "a public key")?;
+    let value = Json::Text(STANDARD.encode(key.key));
     Ok(object(vec![("type", Json::Text(name.into())), ("value", value)]))
 }
 
@@ -145,10 +177,22 @@ fn fields(message: &DynamicMessage) -> Result<Json, AminoError> {
     if message.unknown_fields().next().is_some() {
         return Err(AminoError::NotCanonical("a message"));
     }
+    if message.descriptor().full_name() == "google.protobuf.Any" {
+        return key(message);
+    }
     let mut out = BTreeMap::new();
     for field in message.descriptor().fields() {
         if message.has_field(&field) || KEPT.contains(&field.full_name()) {
-            out.insert(field.name().to_string(), json(&message.get_field(&field))?);
+            let name = other_name(&FIELDS, field.full_name()).unwrap_or(field.name());
+            let value = match message.get_field(&field).as_ref() {
+                // Were another spelling shown as the same decimal, one text would sign two transactions.
+                Value::String(digits) if decimal::is_decimal(&field) => match decimal::is_canonical(digits) {
+                    true => Json::Text(decimal::text(digits)),
+                    false => return Err(AminoError::NotCanonical("a decimal number")),
+                },
+                value => json(value)?,
+            };
+            out.insert(name.to_string(), value);
         }
     }
     Ok(Json::Object(out))

@@ -3,6 +3,7 @@
 
 mod address;
 pub mod amino;
+pub mod decimal;
 mod json;
 mod schema;
 pub mod sign;
@@ -54,6 +55,28 @@ pub mod url {
     pub const SEND: &str = "/cosmos.bank.v1beta1.MsgSend";
     /// Account public key.
     pub const SECP256K1: &str = "/cosmos.crypto.secp256k1.PubKey";
+    /// Public key of a validator's votes.
+    pub const ED25519: &str = "/cosmos.crypto.ed25519.PubKey";
+    /// Become a validator.
+    pub const CREATE_VALIDATOR: &str = "/cosmos.staking.v1beta1.MsgCreateValidator";
+    /// Change what may change of a validator.
+    pub const EDIT_VALIDATOR: &str = "/cosmos.staking.v1beta1.MsgEditValidator";
+    /// Stand behind a validator with tokens.
+    pub const DELEGATE: &str = "/cosmos.staking.v1beta1.MsgDelegate";
+    /// Ask for them back.
+    pub const UNDELEGATE: &str = "/cosmos.staking.v1beta1.MsgUndelegate";
+    /// Stand behind another validator instead.
+    pub const BEGIN_REDELEGATE: &str = "/cosmos.staking.v1beta1.MsgBeginRedelegate";
+    /// Stay with the validator after all.
+    pub const CANCEL_UNBONDING: &str = "/cosmos.staking.v1beta1.MsgCancelUnbondingDelegation";
+    /// Have validator rewards paid to another account.
+    pub const SET_WITHDRAW_ADDRESS: &str = "/cosmos.distribution.v1beta1.MsgSetWithdrawAddress";
+    /// Collect what a delegation to a validator earned.
+    pub const WITHDRAW_REWARD: &str = "/cosmos.distribution.v1beta1.MsgWithdrawDelegatorReward";
+    /// Collect a validator's commission.
+    pub const WITHDRAW_COMMISSION: &str = "/cosmos.distribution.v1beta1.MsgWithdrawValidatorCommission";
+    /// Come back after an absence.
+    pub const UNJAIL: &str = "/cosmos.slashing.v1beta1.MsgUnjail";
     /// Create a topic.
     pub const CREATE_TOPIC: &str = "/dodona.topics.v1.MsgCreateTopic";
     /// Register as worker or reputer.
@@ -94,6 +117,10 @@ pub mod url {
     pub const SET_TOPIC_LISTS: &str = "/dodona.topics.v1.MsgSetTopicLists";
     /// Change parameters of the chain.
     pub const UPDATE_PARAMS: &str = "/dodona.topics.v1.MsgUpdateParams";
+    /// Plan an upgrade.
+    pub const PLAN_UPGRADE: &str = "/cosmos.upgrade.v1beta1.MsgSoftwareUpgrade";
+    /// Take the plan back.
+    pub const CANCEL_UPGRADE: &str = "/cosmos.upgrade.v1beta1.MsgCancelUpgrade";
     /// Compute the emission anew.
     pub const RECALCULATE_EMISSION: &str = "/dodona.topics.v1.MsgRecalculateEmission";
     /// `InsertWorkerPayload` of published clients.
@@ -176,4 +203,8 @@ pub mod path {
     pub const EXPLAIN: &str = "/dodona.topics.v1.Query/Explain";
     /// Inputs of an epoch's computations; answered by nodes, not by the state.
     pub const TRAIL: &str = "/dodona.topics.v1.Query/Trail";
+    /// Proof of an inference; answered by nodes, not by the state.
+    pub const PROOF: &str = "/dodona.topics.v1.Query/Proof";
+    /// What a verifier of proofs starts from; answered by nodes, not by the state.
+    pub const TRUST: &str = "/dodona.chain.v1.Query/Trust";
 }

@@ -136,8 +136,9 @@ fn every_method_of_the_tables_is_in_the_method_table() {
             seen += 1;
         }
     }
-    // Parameters by name are older than the tables; a client that is still in use asks for one of them.
-    let own = ["/dodona.", "/cosmos.params."];
+    // Parameters by name are older than the tables; a client that is still in use asks for one of them. Slashing and
+    // mint have no tables either; their shapes were compared with those in cosmpy 0.12 and cosmjs-types.
+    let own = ["/dodona.", "/cosmos.params.", "/cosmos.slashing.", "/cosmos.mint."];
     let foreign = ours.keys().filter(|path| !own.iter().any(|prefix| path.starts_with(prefix)));
     assert_eq!(foreign.count(), seen);
 }

@@ -1,8 +1,11 @@
 //! The judge: replays of data through the real state machine, and what can be said about them afterwards. No
-//! network and no clock here; a run is a function of its inputs.
+//! network and no clock here; a run is a function of its inputs. That holds for [`network`] too, where both are made up.
+//! The exception is [`processes`]: whole networks on this machine, to be used and to be broken.
 
 pub mod backtest;
 mod local;
+pub mod network;
+pub mod processes;
 pub mod report;
 pub mod world;
 

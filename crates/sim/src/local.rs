@@ -76,7 +76,7 @@ impl LocalChain {
         let (height, time_ms) = (self.height + 1, self.time_ms + STEP_MS);
         let executed = self
             .app
-            .execute(&BlockInput { height, time_ms, txs: &all })?
+            .execute(&BlockInput::of(height, time_ms, &all))?
             .map_err(|invalid| AppError::Broken(invalid.to_string()))?;
         for trail in &executed.trails {
             let both = self.trails.entry((trail.topic, trail.nonce)).or_default();

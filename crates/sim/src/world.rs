@@ -45,7 +45,7 @@ const CLASSIFIERS: [&str; 6] = [
 /// Names of the reputers.
 const REPUTERS: [&str; 3] = ["reputer-1", "reputer-2", "reputer-3"];
 /// Genesis time, unix milliseconds: 2026-01-01T00:00:00Z. A constant, so that runs can be compared.
-const GENESIS_TIME_MS: u64 = 1_767_225_600_000;
+pub const GENESIS_TIME_MS: u64 = 1_767_225_600_000;
 
 /// Choices of a run.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub fn key(seed: u64, name: &str) -> AccountKey {
 }
 
 /// Parameters of a world that is to be looked at: tokens from the first block on, and forecasts about everybody.
-fn params() -> Params {
+pub fn dev_params() -> Params {
     Params {
         fixed_emission: 5 * ALLO,
         max_elements_per_forecast: 10_000,
@@ -98,12 +98,13 @@ pub fn genesis(seed: u64, validator_key: [u8; 32], names: &[String]) -> Genesis 
     Genesis {
         chain_id: "localnet".into(),
         time_ms: GENESIS_TIME_MS,
-        params: params(),
+        params: dev_params(),
         accounts,
         validators: vec![GenesisValidator {
             public_key: hex::encode(validator_key),
             power: 1,
             operator: key(seed, "validator").address().to_string(),
+            ..GenesisValidator::default()
         }],
         admins: vec![key(seed, "consumer").address().to_string()],
     }
@@ -199,7 +200,7 @@ impl Cast {
         for seat in self.reputers.iter_mut().map(|r| &mut r.seat) {
             seat.stake(client, STAKE)?;
         }
-        self.consumer.fund(client, FUNDING)
+        self.consumer.fund(client, FUNDING).map(drop)
     }
 
     /// Any later block: everybody looks and acts. Returns how many transactions were handed in.
@@ -293,7 +294,7 @@ impl ClassCast {
         for seat in self.reputers.iter_mut().map(|r| &mut r.seat) {
             seat.stake(client, STAKE)?;
         }
-        consumer.fund_topic(client, CLASS_TOPIC, FUNDING)
+        consumer.fund_topic(client, CLASS_TOPIC, FUNDING).map(drop)
     }
 
     /// Any later block.

@@ -1,7 +1,7 @@
 //! The engine on disk: one redb file with the values, the values that recent commits replaced, the roots
 //! of the kept versions, and the records. The only code of the house that knows the file.
 
-use crate::engine::{Commit, Engine, View};
+use crate::engine::{Commit, Engine, Staging, View};
 use crate::past::{Old, Past, Replaced};
 use crate::proof::{key_hash, value_hash};
 use crate::tree::{LeafChange, Tree};
@@ -234,6 +234,10 @@ impl Engine for Disk {
         Ok(records.last()?.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
     }
 
+    fn stage(&self) -> Result<Box<dyn Staging>, StoreError> {
+        Ok(Box::new(Staged { write: begin_write(&self.database)? }))
+    }
+
     fn tag(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let tags = self.database.begin_read()?.open_table(TAGS)?;
         Ok(tags.get(name)?.map(|value| value.value().to_vec()))
@@ -243,6 +247,33 @@ impl Engine for Disk {
         let write = begin_write(&self.database)?;
         write.open_table(TAGS)?.insert(name, value)?;
         write.commit()?;
+        Ok(())
+    }
+}
+
+/// One transaction that is not committed before everything is in it; dropped, it is rolled back.
+struct Staged {
+    write: WriteTransaction,
+}
+
+impl Staging for Staged {
+    fn put(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        let mut values = self.write.open_table(VALUES)?;
+        for (key, value) in entries {
+            values.insert(key.as_slice(), value.as_slice())?;
+        }
+        Ok(())
+    }
+
+    fn finish(
+        self: Box<Self>,
+        version: u64,
+        root: Hash,
+        records: Vec<RecordChange>,
+    ) -> Result<(), StoreError> {
+        self.write.open_table(ROOTS)?.insert(version, root)?;
+        change_records(&self.write, records)?;
+        self.write.commit()?;
         Ok(())
     }
 }

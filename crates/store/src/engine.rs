@@ -46,7 +46,24 @@ pub(crate) trait Engine: Send + Sync {
 
     fn last_record(&self, table: RecordTable) -> Result<Option<Record>, StoreError>;
 
+    /// Begins to fill an empty engine with the values of one version.
+    fn stage(&self) -> Result<Box<dyn Staging>, StoreError>;
+
     fn tag(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     fn set_tag(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+}
+
+/// Values on their way into an empty engine. Dropped, they leave nothing behind.
+pub(crate) trait Staging: Send {
+    /// Adds entries whose keys were not added before.
+    fn put(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError>;
+
+    /// Makes all of them the engine's first version, with records, durably.
+    fn finish(
+        self: Box<Self>,
+        version: u64,
+        root: Hash,
+        records: Vec<RecordChange>,
+    ) -> Result<(), StoreError>;
 }

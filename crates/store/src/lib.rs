@@ -1,5 +1,5 @@
 //! Versioned, authenticated key/value state: typed tables over ordered raw keys, overlays with savepoints,
-//! commits whose root is known before they are made, and proofs of any value or absence. Without the
+//! commits whose root is known before they are made, proofs of any value or absence, and whole versions in chunks. Without the
 //! feature `disk` there is no engine: what remains checks proofs and keeps a store in memory.
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ mod access;
 mod disk;
 mod engine;
 mod error;
+mod export;
 mod key;
 mod memory;
 mod overlay;
@@ -20,6 +21,9 @@ mod tree;
 
 pub use access::{Read, Write};
 pub use error::StoreError;
+pub use export::{
+    Export, Import, ImportError, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_ENTRY_BYTES, Manifest, Piece,
+};
 pub use key::{All, KeyCode, KeyHead};
 pub use overlay::{Batch, Change, NewValue, Overlay, Savepoint};
 pub use proof::{EMPTY_ROOT, Proof, ProofError, Proven, verify};

@@ -1,7 +1,7 @@
 //! The engine without a disk: ordered maps behind a lock. A snapshot shares the map of values; a commit
 //! copies that map (keys and pointers, not values) only while a snapshot of it is alive.
 
-use crate::engine::{Commit, Engine, View};
+use crate::engine::{Commit, Engine, Staging, View};
 use crate::past::{Old, Past, Replaced};
 use crate::{Hash, Read, Record, RecordChange, RecordTable, StoreError};
 use std::collections::{BTreeMap, VecDeque};
@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[derive(Default)]
 pub(crate) struct Memory {
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
 }
 
 #[derive(Default)]
@@ -183,12 +183,43 @@ impl Engine for Memory {
         Ok(last.map(|(key, value)| (key.clone(), value.clone())))
     }
 
+    fn stage(&self) -> Result<Box<dyn Staging>, StoreError> {
+        Ok(Box::new(Staged { state: Arc::clone(&self.state), values: Values::default() }))
+    }
+
     fn tag(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.read().tags.get(name).cloned())
     }
 
     fn set_tag(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.write().tags.insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+}
+
+/// Values beside the engine until they are complete.
+struct Staged {
+    state: Arc<RwLock<State>>,
+    values: Values,
+}
+
+impl Staging for Staged {
+    fn put(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        self.values.0.extend(entries.into_iter().map(|(key, value)| (key.into(), Arc::new(value))));
+        Ok(())
+    }
+
+    fn finish(
+        self: Box<Self>,
+        version: u64,
+        root: Hash,
+        records: Vec<RecordChange>,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.values = Arc::new(self.values);
+        state.oldest_kept = version;
+        state.latest = Some((version, root));
+        state.change_records(records);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The store itself: the kept versions of the tree in memory, and an engine that holds the values. A commit
 //! reaches the engine first; only when that has succeeded does memory move on.
 
-use crate::engine::{Commit, Engine, View};
+use crate::engine::{Commit, Engine, Staging, View};
 use crate::memory::Memory;
 use crate::proof::{EMPTY_ROOT, Proven, key_hash, value_hash};
 use crate::tree::{LeafChange, Tree};
@@ -329,7 +329,28 @@ impl Store {
         self.shared.engine.set_tag(name, value)
     }
 
-    fn tree_at(&self, version: u64) -> Result<Tree, StoreError> {
+    pub(crate) fn staging(&self) -> Result<Box<dyn Staging>, StoreError> {
+        self.shared.engine.stage()
+    }
+
+    /// Makes staged values, whose tree this is, the first version.
+    pub(crate) fn install(
+        &self,
+        version: u64,
+        tree: Tree,
+        staging: Box<dyn Staging>,
+        records: Vec<RecordChange>,
+    ) -> Result<(), StoreError> {
+        let _one_at_a_time = self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let current @ Some(_) = self.version() {
+            return Err(StoreError::WrongVersion { got: version, current });
+        }
+        staging.finish(version, tree.root(), records)?;
+        self.shared.versions.write().unwrap_or_else(PoisonError::into_inner).push_back((version, tree));
+        Ok(())
+    }
+
+    pub(crate) fn tree_at(&self, version: u64) -> Result<Tree, StoreError> {
         let versions = self.versions();
         let oldest = versions.front().map(|(version, _)| *version);
         let latest = versions.back().map(|(version, _)| *version);

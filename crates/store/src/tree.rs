@@ -37,6 +37,24 @@ impl Tree {
         build(leaves, 0)
     }
 
+    /// A subtree at `depth` of these leaves, which share so many bits.
+    pub(crate) fn build_at(leaves: &[(Hash, Hash)], depth: usize) -> Tree {
+        build(leaves, depth)
+    }
+
+    /// What is below, left and right; none below a leaf or an empty place.
+    pub(crate) fn children(&self) -> Option<(&Tree, &Tree)> {
+        match self {
+            Tree::Inner(inner) => Some((&inner.left, &inner.right)),
+            Tree::Empty | Tree::Leaf(_) => None,
+        }
+    }
+
+    /// The tree above two subtrees.
+    pub(crate) fn join(left: Tree, right: Tree) -> Tree {
+        join(left, right)
+    }
+
     /// Root hash.
     pub(crate) fn root(&self) -> Hash {
         match self {

@@ -12,8 +12,9 @@ use super::{
     label, schedule, score, stake,
     state::{
         Answer, AnswerColumn, Commit, DUE, EPOCHS, Elements, Epoch, EpochState, FORECASTS, INFERENCES, Key,
-        LOSSES, LabelRules, MEMBERS, Member, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS, Part,
-        Payload, Places, RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part, phase,
+        LOSSES, LabelRules, MEMBERS, Member, NEWEST, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS,
+        Part, Payload, Places, RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part,
+        phase,
     },
     tell,
     void::close_void,
@@ -146,16 +147,16 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
     let answer = record(ctx.height, &input, &opening, trail);
     ctx.emit(tell::epoch_combined(topic, ctx.height, &input, &opening, &answer));
     resist(ctx, topic, &input)?;
-    INFERENCES.put(
-        ctx.state,
-        &(id, nonce),
-        &NetworkInference {
-            topic: id,
-            nonce,
-            values: answer.columns.iter().map(|c| (c.label.clone(), c.combined, c.interval)).collect(),
-            members: answer.parts.len() as u32,
-        },
-    );
+    let inference = NetworkInference {
+        topic: id,
+        nonce,
+        values: answer.columns.iter().map(|c| (c.label.clone(), c.combined, c.interval)).collect(),
+        members: answer.parts.len() as u32,
+        at: ctx.height,
+        time_ms: ctx.time_ms,
+    };
+    INFERENCES.put(ctx.state, &(id, nonce), &inference);
+    NEWEST.put(ctx.state, &id, &inference);
     epoch.state = EpochState::Combined;
     EPOCHS.put(ctx.state, &(id, nonce), &epoch);
     RECORDS.put(ctx.state, &(id, nonce), &Record { answer, outcome: None });

@@ -53,6 +53,9 @@ pub const RECORDS: Map<(u64, u64), Record> = Map::new(*b"tc");
 pub const RESISTANT: Map<(u64, u64), Answer> = Map::new(*b"tz");
 /// (Topic, nonce) → the network's answer alone: small, so that its proof is. Written once, when combined.
 pub const INFERENCES: Map<(u64, u64), NetworkInference> = Map::new(*b"ti");
+/// Topic id → the newest of its [`INFERENCES`], so that one proof shows that it is the newest, or that there is none
+/// yet. Written when combined; never deleted.
+pub const NEWEST: Map<u64, NetworkInference> = Map::new(*b"t7");
 /// (Topic, nonce) → forecasts that counted, forecasters by address. Written when combined; deleted with its epoch.
 pub const FORECASTS: Map<(u64, u64), Vec<(Key, Elements)>> = Map::new(*b"tf");
 /// (Topic, nonce) → losses of an epoch. Written when scored; deleted with its epoch.
@@ -650,7 +653,8 @@ pub struct EpochLosses {
     pub reports: Vec<(Key, u128, Losses)>,
 }
 
-/// The network's answer, as it is proven to strangers.
+/// The network's answer, as it is proven to strangers: docs/protocol/proofs.md describes its bytes, and
+/// `dodona-light` reads them.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct NetworkInference {
     /// Topic.
@@ -661,6 +665,10 @@ pub struct NetworkInference {
     pub values: Vec<(String, Real, Interval)>,
     /// How many members it was made of.
     pub members: u32,
+    /// Block at whose end it was combined.
+    pub at: u64,
+    /// Time of that block, unix milliseconds.
+    pub time_ms: u64,
 }
 
 /// A worker's word for an epoch.

@@ -234,7 +234,7 @@ pub fn conserved(net: &Net, topic_id: u64) {
 
 /// Genesis and mint are all there is.
 pub fn supply(net: &Net) {
-    supply_from(net, names().len() as u128 * PURSE);
+    supply_from(net, names().len() as u128 * PURSE + BONDED);
 }
 
 /// The same with another sum of balances at genesis.

@@ -77,7 +77,16 @@ fn what_is_no_transfer_is_refused_charged_and_undone() {
 #[test]
 fn nobody_sends_to_an_account_of_the_chain_itself() {
     let net = Net::new();
-    for module in ["fee_collector", "ecosystem", "allorarewards", "allorastaking", "allorapendingrewards"] {
+    for module in [
+        "fee_collector",
+        "ecosystem",
+        "allorarewards",
+        "allorastaking",
+        "allorapendingrewards",
+        "bonded_tokens_pool",
+        "not_bonded_tokens_pool",
+        "distribution",
+    ] {
         let no = net.refused(&transfer(&Address::of_module(module).to_string(), &[("1", "uallo")]));
         assert_eq!(no.id(), ("sdk", 4), "{no:?}");
         assert!(no.log.contains("not allowed to receive funds"), "{no:?}");

@@ -99,6 +99,23 @@ fn set_up(net: &mut Net) {
     assert_eq!(net.market(classes, &["w1", "w2"], &["r1", "r2"]), CLASSES);
 }
 
+/// A block as proposers make it.
+fn careful(net: &Net, bytes: &[Vec<u8>]) -> (Executed, Vec<Vec<u8>>) {
+    let (proposed, included) = net.propose(bytes);
+    (proposed, included.iter().map(|i| bytes[*i].clone()).collect())
+}
+
+/// A block of everything that may be in one, whether it fails or not.
+fn careless(net: &Net, bytes: &[Vec<u8>]) -> (Executed, Vec<Vec<u8>>) {
+    let mut chosen = bytes.to_vec();
+    loop {
+        match net.execute(&chosen) {
+            Ok(executed) => return (executed, chosen),
+            Err(invalid) => drop(chosen.remove(invalid.index)),
+        }
+    }
+}
+
 #[test]
 fn two_hundred_random_blocks_give_the_same_roots_to_proposer_and_validator() {
     let params = Params {
@@ -121,12 +138,13 @@ fn two_hundred_random_blocks_give_the_same_roots_to_proposer_and_validator() {
         if dice.roll(3) == 0 {
             bytes.push((0..dice.roll(80)).map(|_| dice.roll(256) as u8).collect());
         }
-        let (proposed, included) = one.propose(&bytes);
-        let chosen: Vec<Vec<u8>> = included.iter().map(|i| bytes[*i].clone()).collect();
+        // Every other block is made by somebody who does not mind that transactions fail.
+        let (proposed, chosen) =
+            if one.height % 2 == 0 { careful(&one, &bytes) } else { careless(&one, &bytes) };
         let executed = two.execute(&chosen).expect("what a proposer chose, a validator accepts");
         let facts = |e: &Executed| (e.root, e.receipts_hash, e.receipts.clone(), e.events.clone());
         assert_eq!(facts(&proposed), facts(&executed), "block {}", one.height + 1);
-        left_out += bytes.len() - included.len();
+        left_out += bytes.len() - chosen.len();
         failed += executed.receipts.iter().filter(|r| r.code != 0).count();
         done += executed.receipts.iter().filter(|r| r.code == 0).count();
         one.commit(proposed);
@@ -138,7 +156,7 @@ fn two_hundred_random_blocks_give_the_same_roots_to_proposer_and_validator() {
         "{done} done, {failed} failed, {left_out} left out"
     );
     let scored: Vec<u64> = (1..=3).map(|id| one.topic(id).epochs_scored).collect();
-    assert!(scored.iter().all(|n| *n >= 10) && one.topic(CLASSES).epochs_scored > 0, "{scored:?}");
+    assert!(scored.iter().all(|n| *n >= 8) && one.topic(CLASSES).epochs_scored > 0, "{scored:?}");
 }
 
 #[test]
@@ -227,5 +245,55 @@ fn a_block_executed_twice_or_beside_another_leaves_no_trace() {
         assert_eq!(net.app.root(), before);
         drop(other);
         net.commit(first);
+    }
+}
+
+/// A short life of a chain: for every block its transactions and the root after it.
+fn recorded() -> Vec<(Vec<Vec<u8>>, [u8; 32])> {
+    let mut net = Net::new();
+    set_up(&mut net);
+    let mut dice = Dice(2_026);
+    let mut blocks = Vec::new();
+    for _ in 0..40 {
+        let txs: Vec<Tx> = (0..12).map(|_| random_tx(&net, &mut dice)).collect();
+        let bytes = net.sign(&txs);
+        let (executed, included) = net.propose(&bytes);
+        let root = executed.root;
+        net.commit(executed);
+        blocks.push((included.into_iter().map(|i| bytes[i].clone()).collect(), root));
+    }
+    blocks
+}
+
+#[test]
+fn a_recorded_chain_has_the_roots_it_always_had() {
+    // The same file for every machine and every build: a difference is a fork. After a change of the state that is
+    // meant, write it anew with DODONA_GOLDEN=write, and say so in the change.
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/roots.txt");
+    let lines = recorded().iter().map(|(_, root)| format!("{}\n", hex::encode(root))).collect::<String>();
+    if std::env::var("DODONA_GOLDEN").as_deref() == Ok("write") {
+        std::fs::write(path, &lines).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), lines);
+}
+
+#[test]
+fn roots_do_not_depend_on_how_many_threads_check_signatures_ahead() {
+    let blocks = recorded();
+    for threads in [1, 16] {
+        let mut net = Net::new();
+        set_up(&mut net);
+        for (txs, root) in &blocks {
+            let checker = net.app.checker().unwrap();
+            let (app, checker) = (&net.app, &checker);
+            std::thread::scope(|scope| {
+                for part in txs.chunks(txs.len().div_ceil(threads).max(1)) {
+                    scope.spawn(move || part.iter().for_each(|tx| app.verify_ahead(checker, tx).unwrap()));
+                }
+            });
+            let executed = net.execute(txs).unwrap();
+            assert_eq!(executed.root, *root, "{threads} threads, block {}", net.height + 1);
+            net.commit(executed);
+        }
     }
 }

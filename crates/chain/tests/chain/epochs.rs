@@ -596,7 +596,7 @@ fn sums_of_payments_stop_at_the_largest_number_instead_of_overflowing() {
     genesis
         .accounts
         .retain(|a| a.address == text("alice") || a.address == text("r1") || a.address == text("w2"));
-    let whale = u128::MAX / 4 - 2 * PURSE;
+    let whale = u128::MAX / 4 - 2 * PURSE - BONDED;
     genesis.accounts[0].balance = whale;
     let mut net = Net::of(&genesis, dodona_chain::Signatures::Check);
     net.done(&[create("alice", spec(1, 1, 1, 1))]);

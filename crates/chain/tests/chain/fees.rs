@@ -124,7 +124,7 @@ fn every_unit_of_fees_reaches_the_validators_while_the_price_moves() {
             paid += fee;
         }
         net.block(&txs);
-        assert_eq!(net.balance("v1") + net.balance("v2"), paid, "block {}", net.height);
+        assert_eq!(net.earned("v1") + net.earned("v2"), paid, "block {}", net.height);
     }
     let top = prices.iter().copied().fold(0.0, f64::max);
     assert!(top > 10.0 && price(&net) < top / 4.0, "{prices:?}");

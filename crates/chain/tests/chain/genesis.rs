@@ -53,6 +53,25 @@ fn a_wrong_genesis_is_refused_by_the_name_of_the_field() {
         (set("/validators/0/power", json!(0)), "validators[0].power"),
         (set("/validators/1/power", json!(1u64 << 62)), "validators[1].power"),
         (set("/validators/0/operator", json!("me")), "validators[0].operator"),
+        (set("/validators/1/operator", json!(text("v1"))), "validators[1].operator: stands twice"),
+        (set("/validators/0/power", json!(996_800_000u64)), "validators[1].power: in ALLO, and all balances"),
+        (Box::new(|g| g["validators"][0]["moniker"] = json!("x".repeat(71))), "moniker"),
+        (
+            Box::new(|g| {
+                g["validators"][0]["commission"] =
+                    json!({ "rate": "0.3", "max_rate": "0.2", "max_change_rate": "0.1" })
+            }),
+            "validators[0].commission: needs rate",
+        ),
+        (
+            Box::new(|g| {
+                g["validators"][0]["commission"] =
+                    json!({ "rate": "-1", "max_rate": "0.2", "max_change_rate": "0.1" })
+            }),
+            "validators[0].commission: rate `-1`",
+        ),
+        (set("/params/max_validators", json!(0)), "max_validators is 0, allowed are 1 to 1000"),
+        (set("/params/slash_fraction_downtime", json!("1.5")), "slash_fraction_downtime is 1.5"),
         (set("/validators/0/operator", json!(own)), "validators[0].operator: belongs to the chain"),
         (set("/admins/0", json!("carol")), "admins[0]"),
         (

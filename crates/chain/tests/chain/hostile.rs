@@ -605,5 +605,5 @@ fn sums_at_the_limits_of_u128_lose_nothing() {
     audit::recompute(&net);
     audit::explain(&net, id);
     audit::conserved(&net, id);
-    audit::supply_from(&net, small + 3 * each);
+    audit::supply_from(&net, small + 3 * each + BONDED);
 }

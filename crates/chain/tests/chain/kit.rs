@@ -28,6 +28,8 @@ use prost_types::Any;
 pub const CHAIN: &str = "kit-1";
 /// What every account holds at genesis.
 pub const PURSE: u128 = 100_000 * ALLO;
+/// What the two validators of genesis have delegated to themselves: powers 3 and 1.
+pub const BONDED: u128 = 4 * ALLO;
 /// Gas limit of transactions that do not say otherwise.
 pub const GAS: u64 = 400_000;
 
@@ -65,6 +67,7 @@ pub fn genesis(params: Params) -> Genesis {
         public_key: hex::encode([byte; 32]),
         power,
         operator: text(operator),
+        ..GenesisValidator::default()
     };
     let validators = vec![validator(9, 3, "v1"), validator(4, 1, "v2")];
     let admins = vec![text("carol")];
@@ -295,6 +298,13 @@ impl Net {
         answer.balance.parse().expect("balances are decimal")
     }
 
+    /// What a validator of the kit earned and has not collected; all of it is its operator's.
+    pub fn earned(&self, name: &str) -> u128 {
+        let read = self.app.store().snapshot().expect("a state");
+        let rewards = dodona_chain::staking::state::REWARDS.get(&read, &address(name).0).expect("readable");
+        rewards.map_or(0, |r| r.outstanding + r.commission)
+    }
+
     /// Signs transactions for the next block, each sender's in sequence.
     pub fn sign(&self, txs: &[Tx]) -> Vec<Vec<u8>> {
         let mut sent: BTreeMap<&str, u64> = BTreeMap::new();
@@ -319,14 +329,14 @@ impl Net {
     /// The next block of these bytes, executed but not committed.
     pub fn execute(&self, txs: &[Vec<u8>]) -> Result<Executed, InvalidTx> {
         let height = self.height + 1;
-        let input = BlockInput { height, time_ms: 1_000 + height * 1_000, txs };
+        let input = BlockInput::of(height, 1_000 + height * 1_000, txs);
         self.app.execute(&input).expect("the chain does not halt")
     }
 
     /// The next block of whatever of these bytes can be in one.
     pub fn propose(&self, txs: &[Vec<u8>]) -> (Executed, Vec<usize>) {
         let height = self.height + 1;
-        let input = BlockInput { height, time_ms: 1_000 + height * 1_000, txs };
+        let input = BlockInput::of(height, 1_000 + height * 1_000, txs);
         self.app.propose(&input).expect("the chain does not halt")
     }
 

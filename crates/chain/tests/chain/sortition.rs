@@ -336,5 +336,5 @@ fn thousands_may_be_heard_where_the_rule_bears_it() {
     assert_eq!(net.epoch(id, window.nonce).unwrap().parts.len(), count);
     audit::recompute(&net);
     audit::conserved(&net, id);
-    audit::supply_from(&net, (names().len() + count) as u128 * PURSE);
+    audit::supply_from(&net, (names().len() + count) as u128 * PURSE + BONDED);
 }

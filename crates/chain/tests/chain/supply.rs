@@ -83,14 +83,14 @@ fn a_block_hands_out_what_the_emission_says_to_validators_and_topics() {
     net.block(&[]);
     for _ in 0..20 {
         let pot = uallo(&net.topic(id).pot) + uallo(&net.topic(id).paid);
-        let validators = net.balance("v1") + net.balance("v2");
+        let validators = net.earned("v1") + net.earned("v2");
         let paid = uallo(&net.topic(id).paid);
         net.block(&[]);
         let now = emission(&net);
         let (of_topics, of_validators) = (uallo(&now.block_topics), uallo(&now.block_validators));
         assert_eq!(of_topics + of_validators, uallo(&now.block_emission));
         assert_eq!(of_validators, uallo(&now.block_emission) / 4);
-        assert_eq!(net.balance("v1") + net.balance("v2"), validators + of_validators);
+        assert_eq!(net.earned("v1") + net.earned("v2"), validators + of_validators);
         if uallo(&net.topic(id).paid) == paid && net.topic(id).epochs_void == 0 {
             // The only topic gets all of it; what a share cannot express waits.
             let got = uallo(&net.topic(id).pot) + paid - pot;
@@ -102,7 +102,7 @@ fn a_block_hands_out_what_the_emission_says_to_validators_and_topics() {
 
 #[test]
 fn nothing_is_minted_above_the_maximum_supply() {
-    let most = names().len() as u128 * PURSE + 12 * ALLO + 3;
+    let most = names().len() as u128 * PURSE + BONDED + 12 * ALLO + 3;
     let mut net = Net::with(|params| params.max_supply = most);
     let id = net.market(spec(4, 2, 2, 2), &WORKERS, &REPUTERS);
     // The funding comes first, then new tokens, then nothing.

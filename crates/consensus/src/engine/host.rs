@@ -23,11 +23,12 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use super::guard::Guarded;
 use super::streams::{PART_BYTES, Streams};
 use super::{Application, EngineError, Pace, Timeouts, Undecided};
 use crate::block::{Block, Evidence};
 use crate::certificate::Certificate;
-use crate::signing::{KeySigner, Signature};
+use crate::signing::Signature;
 use crate::types::{Address, BlockId, Ctx, Hash32, Height, Part, PartInit, ValidatorSet};
 
 /// Bytes of blocks in one answer to a peer that catches up; below the response limit of the engine.
@@ -53,7 +54,7 @@ enum Known {
 /// The thread's state. Everything about blocks concerns `height`, the one being decided.
 pub(super) struct Host {
     app: Box<dyn Application>,
-    signer: KeySigner,
+    signer: Guarded,
     me: Address,
     chain_id: String,
     pace: Pace,
@@ -90,7 +91,7 @@ impl Drop for Host {
 impl Host {
     pub(super) fn new(
         app: Box<dyn Application>,
-        signer: KeySigner,
+        signer: Guarded,
         pace: Pace,
         timeouts: Timeouts,
         runtime: Handle,
@@ -338,7 +339,8 @@ impl Host {
     }
 
     /// Checks and executes a block of the current height, and stores it when it is valid. None:
-    /// the bytes are no block, or not the announced one.
+    /// the bytes are no block, or not the announced one. What nobody has announced comes with the
+    /// certificate of its decision.
     fn check_block(
         &mut self,
         round: u32,
@@ -362,10 +364,12 @@ impl Host {
             warn!(target: "dodona::consensus", height = %self.height, round, %proposer, "wrong author");
             return Ok(Some(self.proposed(round, proposer, id, false)));
         }
-        let valid = match self.known.get(&id) {
-            Some(Known::Valid(_)) => true,
-            Some(Known::Invalid) => false,
-            None => self.fits(&block) && self.app.validate(&block)?,
+        let valid = match (self.known.get(&id), announced) {
+            (Some(Known::Valid(_)), _) => true,
+            // Decided by two thirds: what we held against it may have been our clock.
+            (_, None) => self.fits(&block) && self.app.validate_decided(&block)?,
+            (Some(Known::Invalid), _) => false,
+            (None, _) => self.fits(&block) && self.app.validate(&block)?,
         };
         if valid {
             self.keep(round, id, proposer, bytes)?;
@@ -442,7 +446,10 @@ impl Host {
             total_len: bytes.len() as u32,
             signature: Signature([0; 64]),
         };
-        init.signature = self.signer.sign(&self.signer.domain.part_init(&init));
+        init.signature = self.signer.part(&init);
+        if init.signature == Signature::NONE {
+            return Ok(());
+        }
         self.next_stream += 1;
         let stream = StreamId::new(self.next_stream.to_be_bytes().to_vec().into());
         let data = bytes.chunks(PART_BYTES).map(|c| Part::Data(c.to_vec()));

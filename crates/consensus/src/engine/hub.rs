@@ -17,6 +17,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, async_trait};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::wire::is_unsigned;
+use crate::signing::Signature;
 use crate::types::Ctx;
 
 type Inbox = mpsc::UnboundedSender<(Instant, NetworkEvent<Ctx>)>;
@@ -162,6 +164,8 @@ impl Actor for Net {
                 }
                 inner.inboxes.entry(me).or_default().push(tx);
             }
+            NetworkMsg::PublishConsensusMsg(message) if is_unsigned(&message) => {}
+            NetworkMsg::PublishLivenessMsg(LivenessMsg::Vote(v)) if v.signature == Signature::NONE => {}
             NetworkMsg::PublishConsensusMsg(SignedConsensusMsg::Vote(v)) => {
                 hub.send(me, None, NetworkEvent::Vote(me, v));
             }

@@ -3,23 +3,32 @@
 //! pay nothing for it; a change of engine ends at the signatures of this file.
 
 mod gate;
+mod guard;
 mod host;
 mod hub;
 mod streams;
+mod tcp;
 mod wal;
 mod wire;
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use app_channel::app::config::{ConsensusConfig, NodeConfig, ValuePayload, ValueSyncConfig};
-use app_channel::app::types::{Keypair, PeerId};
-use app_channel::{ConsensusContext, EngineBuilder, RequestContext, SyncContext, WalContext};
+use app_channel::app::metrics::SharedRegistry;
+use app_channel::app::types::PeerId;
+use app_channel::app::types::codec::Codec as _;
+use app_channel::{
+    ConsensusContext, EngineBuilder, NetworkIdentity, RequestContext, Signer as _, SyncContext, WalContext,
+};
 use arc_malachitebft_app_channel as app_channel;
 use arc_malachitebft_engine as malachite;
 use ed25519_dalek::SigningKey;
+use malachite::network::NetworkRef;
 use malachite::node::NodeRef;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -27,11 +36,15 @@ use tokio::task::JoinHandle;
 
 use crate::block::{Block, BlockError, Evidence};
 use crate::certificate::{Certificate, CertificateError};
-use crate::signing::{Domain, KeySigner};
+use crate::signing::{Domain, VoteSigner};
 use crate::types::{Address, BlockId, Ctx, Height, ValidatorSet, sha256};
 
+use guard::Guarded;
+
 pub use gate::Gate;
+pub use guard::{Guard, GuardError};
 pub use hub::Hub;
+pub use tcp::{Peer, PeerAddress, PeerAddressError, PeerList, Peers, TcpConfig, peer_id};
 
 /// Log targets of the libraries below the engine begin like this. They speak at every message;
 /// a node that does not debug consensus turns them off.
@@ -104,6 +117,15 @@ pub trait Application: Send + 'static {
     /// Only failures of our own.
     fn validate(&mut self, block: &Block) -> Result<bool, Fatal>;
 
+    /// [`Application::validate`] of a block that two thirds have decided on, from a peer's chain. Its time has been
+    /// judged by their clocks, so it must not be judged by ours: a node whose clock was wrong could never catch up.
+    ///
+    /// # Errors
+    /// Only failures of our own.
+    fn validate_decided(&mut self, block: &Block) -> Result<bool, Fatal> {
+        self.validate(block)
+    }
+
     /// Stores block, certificate and state in one durable write. Called once per height, in order;
     /// the block has been proposed or validated in this life of the process.
     ///
@@ -168,6 +190,8 @@ pub enum Network {
     Solo,
     /// Engines of one process meet at a hub.
     Hub(Hub),
+    /// Sockets.
+    Tcp(Box<TcpConfig>),
 }
 
 /// What is written down before a vote leaves the node, so that a restart does not vote otherwise.
@@ -207,13 +231,22 @@ impl Default for Timeouts {
     }
 }
 
+/// Blocks asked for in one request of block sync; their bytes have a limit of their own.
+const SYNC_BATCH: usize = 20;
+/// Requests of block sync answered at the same time: each may hold some megabytes.
+const SYNC_SERVED: usize = 4;
+/// How long parts of the engine may take to end.
+const PARTS_END: Duration = Duration::from_secs(5);
+
 /// Settings of one node.
 #[derive(Clone)]
 pub struct EngineConfig {
     /// Name of the node in metrics and in the logs of its peers.
     pub moniker: String,
     /// Signs votes and proposals. A node whose key is in no validator set follows without voting.
-    pub validator_key: SigningKey,
+    pub signer: Arc<dyn VoteSigner>,
+    /// The file of the double-sign guard. A validator that is not alone should have one.
+    pub guard: Option<PathBuf>,
     /// What a restart remembers.
     pub log: Log,
     /// The way to the others.
@@ -231,7 +264,8 @@ impl EngineConfig {
     pub fn solo(validator_key: SigningKey, log_dir: PathBuf) -> Self {
         Self {
             moniker: "solo".to_owned(),
-            validator_key,
+            signer: Arc::new(validator_key),
+            guard: None,
             log: Log::Durable(log_dir),
             network: Network::Solo,
             pace: Pace::Fast,
@@ -247,6 +281,17 @@ pub enum EngineError {
     /// The engine could not be built.
     #[error("the engine does not start: {0}")]
     Start(eyre::Report),
+    /// Nobody can reach us there.
+    #[error("cannot listen at {0}: {1}; choose another address, or end what listens there")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The double-sign guard does not open.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The engine has stopped working, and lives on only to be looked at.
+    #[error(
+        "the engine stopped for safety: its log {0} could not be written or read. If the disk is full, make room; if the log is damaged, move it away (a double-sign guard keeps the validator silent where it has spoken); then start again"
+    )]
+    Halted(String),
     /// A volatile log where others see our votes.
     #[error("without a durable log only a solo validator is safe")]
     VolatileLog,
@@ -298,7 +343,10 @@ pub struct Engine {
     /// None once its word has been heard.
     host: Option<oneshot::Receiver<Result<(), EngineError>>>,
     log_file: Option<PathBuf>,
-    leave: (Hub, PeerId),
+    peers: Peers,
+    network: NetworkRef<Ctx>,
+    listens: Option<SocketAddr>,
+    leave: Option<(Hub, PeerId)>,
 }
 
 impl Engine {
@@ -306,7 +354,26 @@ impl Engine {
     /// that gets here should end, and leave the restart to its supervisor.
     pub async fn wait(&mut self) -> EngineError {
         // The host ends after the engine in every case (its channel closes), and knows more.
-        self.host_ended().await.err().unwrap_or(EngineError::Stopped)
+        match self.host_ended().await {
+            Err(EngineError::Stopped) | Ok(()) => {}
+            Err(known) => return known,
+        }
+        // After a failure of its log the engine ends all of its parts and stays, to be looked at.
+        if self.log_file.is_some() && self.node.wait(Some(PARTS_END)).await.is_err() {
+            let log = self.log_file.as_ref().map(|p| p.display().to_string());
+            return EngineError::Halted(log.unwrap_or_default());
+        }
+        EngineError::Stopped
+    }
+
+    /// Who is connected; stays valid after the engine has gone, and knows nobody then.
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
+    }
+
+    /// Where others reach us, if at all.
+    pub fn listens(&self) -> Option<SocketAddr> {
+        self.listens
     }
 
     async fn host_ended(&mut self) -> Result<(), EngineError> {
@@ -316,9 +383,11 @@ impl Engine {
         ended.unwrap_or(Err(EngineError::Panic))
     }
 
-    /// Cuts this node off from the others at its hub, or lets it back.
+    /// Cuts this node off from the others at its hub, or lets it back. Does nothing to sockets.
     pub fn set_cut(&self, cut: bool) {
-        self.leave.0.set_cut(self.leave.1, cut);
+        if let Some((hub, me)) = &self.leave {
+            hub.set_cut(*me, cut);
+        }
     }
 
     /// Stops all actors, waits for the application to be dropped, and for the log file to be free.
@@ -327,10 +396,15 @@ impl Engine {
     /// What had stopped the engine before, if it had failed by itself; [`EngineError::LogLocked`]
     /// when the log is not released within ten seconds.
     pub async fn stop(mut self) -> Result<(), EngineError> {
+        // The network first, and by itself: as a child of the engine it would be killed without closing
+        // its sockets. That it ends stops the engine too.
+        let _ = self.network.stop_and_wait(None, Some(PARTS_END)).await;
         self.node.stop(None);
         // A panic of the supervisor is as good as its end.
         let _ = (&mut self.node_task).await;
-        self.leave.0.leave(self.leave.1);
+        if let Some((hub, me)) = &self.leave {
+            hub.leave(*me);
+        }
         let ended = match self.host_ended().await {
             // Its channel closed because we have just closed it.
             Err(EngineError::Stopped) => Ok(()),
@@ -345,8 +419,11 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.network.stop(None);
         self.node.stop(None);
-        self.leave.0.leave(self.leave.1);
+        if let Some((hub, me)) = &self.leave {
+            hub.leave(*me);
+        }
     }
 }
 
@@ -411,9 +488,15 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
     if matches!(cfg.log, Log::Volatile) && !matches!(cfg.network, Network::Solo) {
         return Err(EngineError::VolatileLog);
     }
-    let domain = Domain::new(&app.chain_id());
-    let signer = KeySigner { key: cfg.validator_key.clone(), domain: domain.clone() };
-    let address = Address::of(&signer.public_key());
+    let chain_id = app.chain_id();
+    let domain = Domain::new(&chain_id);
+    let guard = match &cfg.guard {
+        Some(path) => Some(Guard::open(path, &chain_id, &cfg.signer.public_key())?),
+        None => None,
+    };
+    let signer = Guarded::new(cfg.signer.clone(), guard, domain.clone());
+    let public_key = signer.public_key();
+    let address = Address::of(&public_key);
 
     let mut settings = Settings {
         moniker: cfg.moniker.clone(),
@@ -422,21 +505,49 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
     };
     settings.consensus.value_payload = ValuePayload::ProposalAndParts;
     settings.sync.status_update_interval = cfg.status_interval;
-    let hub = match &cfg.network {
-        Network::Solo => {
-            settings.sync.enabled = false;
-            Hub::new()
+    settings.sync.batch_size = SYNC_BATCH;
+    settings.sync.max_concurrent_inbound_requests = SYNC_SERVED;
+
+    let (net, tx_net, peer, listens, leave) = match &cfg.network {
+        Network::Solo | Network::Hub(_) => {
+            let hub = match &cfg.network {
+                Network::Hub(hub) => hub.clone(),
+                _ => {
+                    settings.sync.enabled = false;
+                    Hub::new()
+                }
+            };
+            // Within a process a name is enough, and nobody has to prove it.
+            let name = sha256(&[b"name at a hub", public_key.as_bytes()]);
+            let peer = tcp::peer_of(&tcp::keypair(&SigningKey::from_bytes(&name)));
+            let (net, tx) = hub.join(peer).await.map_err(|e| EngineError::Start(e.into()))?;
+            (net, tx, peer, None, Some((hub, peer)))
         }
-        Network::Hub(hub) => hub.clone(),
+        Network::Tcp(tcp) => {
+            let listen = tcp::claim(tcp.listen).map_err(|e| EngineError::Listen(tcp.listen, e))?;
+            tcp::configure(&mut settings.consensus, tcp, listen, &chain_id);
+            let keypair = tcp::keypair(&tcp.network_key);
+            let peer = tcp::peer_of(&keypair);
+            // The whole id, as the network will compare it.
+            let id = keypair.public().to_peer_id().to_bytes();
+            let proof = signer.sign_validator_proof(public_key.as_bytes().to_vec(), id).await;
+            let proof = proof.map_err(|e| EngineError::Start(e.into()))?;
+            let proof = wire::Wire.encode(&proof).map_err(|e| EngineError::Start(e.into()))?;
+            let identity =
+                NetworkIdentity::new_validator(cfg.moniker.clone(), keypair, address.to_string(), proof);
+            let registry = SharedRegistry::global().with_moniker(&cfg.moniker);
+            let spawned = app_channel::spawn::spawn_network_actor(
+                identity,
+                &settings.consensus,
+                &settings.sync,
+                &registry,
+                wire::Wire,
+            );
+            let (net, tx) = spawned.await.map_err(EngineError::Start)?;
+            (net, tx, peer, Some(listen), None)
+        }
     };
-
-    // The network key is another key: it only names the peer.
-    let seed = sha256(&[b"network key", &cfg.validator_key.to_bytes()]);
-    let keypair = Keypair::ed25519_from_bytes(seed).expect("any 32 bytes are an Ed25519 seed");
-    let peer = keypair.public().to_peer_id();
-    let peer = PeerId::from_bytes(&peer.to_bytes()).expect("a peer id reads back");
-
-    let (net, tx_net) = hub.join(peer).await.map_err(|e| EngineError::Start(e.into()))?;
+    let heard = Peers::follow(peer, net.clone()).await.map_err(|e| EngineError::Start(e.into()))?;
     let consensus = ConsensusContext::new_validator(address, Box::new(domain), Box::new(signer.clone()));
     let builder = EngineBuilder::new(Ctx, settings)
         .with_custom_network(net.clone(), tx_net)
@@ -458,7 +569,9 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
         Ok(built) => built,
         Err(e) => {
             net.stop(None);
-            hub.leave(peer);
+            if let Some((hub, peer)) = leave {
+                hub.leave(peer);
+            }
             return Err(EngineError::Start(e));
         }
     };
@@ -470,7 +583,10 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
         node_task: handle.handle,
         host: Some(host_done),
         log_file,
-        leave: (hub, peer),
+        peers: Peers::new(heard, channels.net_requests.clone()),
+        network: net,
+        listens,
+        leave,
     };
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
@@ -483,7 +599,10 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
             if let Err(reason) = &result {
                 tracing::error!(target: "dodona::consensus", %reason, "consensus stops");
             }
-            engine_node.stop(None);
+            // What has stopped by itself may want to stay, to be looked at.
+            if !matches!(result, Err(EngineError::Stopped)) {
+                engine_node.stop(None);
+            }
             let _ = done.send(result);
         })
         .map_err(EngineError::Thread)?;

@@ -40,16 +40,46 @@ macro_rules! plain {
     )*};
 }
 
-plain!(
-    Part,
-    SignedConsensusMsg<Ctx>,
-    LivenessMsg<Ctx>,
-    StreamMessage<Part>,
-    ProposedValue<Ctx>,
-    PolkaCertificate<Ctx>,
-    Status<Ctx>,
-    Request<Ctx>,
-);
+plain!(Part, StreamMessage<Part>, ProposedValue<Ctx>, PolkaCertificate<Ctx>, Status<Ctx>, Request<Ctx>,);
+
+/// Whether this node's signer has refused to sign the message. Nobody else shall see it.
+pub(super) fn is_unsigned(message: &SignedConsensusMsg<Ctx>) -> bool {
+    let signature = match message {
+        SignedConsensusMsg::Vote(vote) => vote.signature,
+        SignedConsensusMsg::Proposal(proposal) => proposal.signature,
+    };
+    signature == Signature::NONE
+}
+
+fn signed(unsigned: bool) -> io::Result<()> {
+    if unsigned { Err(io::Error::other("not signed, so not sent")) } else { Ok(()) }
+}
+
+impl Codec<SignedConsensusMsg<Ctx>> for Wire {
+    type Error = io::Error;
+
+    fn decode(&self, bytes: Bytes) -> io::Result<SignedConsensusMsg<Ctx>> {
+        borsh::from_slice(&bytes)
+    }
+
+    fn encode(&self, message: &SignedConsensusMsg<Ctx>) -> io::Result<Bytes> {
+        signed(is_unsigned(message))?;
+        borsh::to_vec(message).map(Bytes::from)
+    }
+}
+
+impl Codec<LivenessMsg<Ctx>> for Wire {
+    type Error = io::Error;
+
+    fn decode(&self, bytes: Bytes) -> io::Result<LivenessMsg<Ctx>> {
+        borsh::from_slice(&bytes)
+    }
+
+    fn encode(&self, message: &LivenessMsg<Ctx>) -> io::Result<Bytes> {
+        signed(matches!(message, LivenessMsg::Vote(vote) if vote.signature == Signature::NONE))?;
+        borsh::to_vec(message).map(Bytes::from)
+    }
+}
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct ExtendedMirror {

@@ -123,7 +123,7 @@ impl Application for Toy {
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         let evidence = std::mem::take(&mut inner.evidence);
-        let body = Body { txs: vec![vec![height.0 as u8; inner.tx_bytes]], evidence };
+        let body = Body { txs: vec![vec![height.0 as u8; inner.tx_bytes]], evidence, last_commit: None };
         let block = inner.state.propose(proposer, now, body);
         let outcome = inner.state.apply(&block).map_err(Fatal::new)?;
         self.outcomes.insert(block.id(), outcome);

@@ -75,7 +75,7 @@ impl State {
 
     pub fn propose(&self, proposer: Address, now_ms: u64, mut body: Body) -> Block {
         let height = self.height.next();
-        let alone = |e: &Evidence| Body { txs: vec![], evidence: vec![e.clone()] };
+        let alone = |e: &Evidence| Body { txs: vec![], evidence: vec![e.clone()], last_commit: None };
         body.evidence.retain(|e| self.transition(height, &alone(e)).is_ok());
         body.evidence.dedup_by_key(|e| (e.height(), e.offender()));
         let next = self.transition(height, &body).unwrap();

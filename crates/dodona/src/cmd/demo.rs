@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     fs,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, Instant},
@@ -24,15 +24,16 @@ use dodona_sim::{
     world::{self, CLASS_TOPIC, Cast, ClassCast, Setup, TOPIC},
 };
 use sha2::{Digest, Sha256};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Interval, MissedTickBehavior},
-};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::screen::{Screen, View};
 use crate::{
     cli::{DemoArgs, Output, choice_name},
-    cmd::{backtest::progress_bar, load_series},
+    cmd::{
+        backtest::progress_bar,
+        load_series,
+        run::{Ends, tell},
+    },
     output::{Classes, Summary, class_verdict, verdict},
 };
 
@@ -70,31 +71,6 @@ pub fn run(args: DemoArgs) -> Result<()> {
         tell(&format!("the chain is kept in {}", dir.display()));
     }
     outcome
-}
-
-/// A line for people, on standard error; if nobody is left to read it, so be it.
-fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// The polite ways to end a program: Ctrl-C, kill, closing the terminal.
-struct Ends([Signal; 3]);
-
-impl Ends {
-    fn watch() -> std::io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [a, b, c] = kinds.map(signal);
-        Ok(Self([a?, b?, c?]))
-    }
-
-    async fn any(&mut self) {
-        let [a, b, c] = &mut self.0;
-        tokio::select! {
-            _ = a.recv() => {}
-            _ = b.recv() => {}
-            _ = c.recv() => {}
-        }
-    }
 }
 
 struct Demo<'a> {

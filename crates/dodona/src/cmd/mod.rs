@@ -4,10 +4,21 @@ pub mod backtest;
 pub mod demo;
 pub mod epoch;
 pub mod explain;
+pub mod genesis;
+pub mod init;
+pub mod localnet;
 pub mod mechanism;
 mod net;
+pub mod query;
+pub mod replay;
+mod run;
 mod screen;
+pub mod snapshot;
+pub mod start;
+pub mod status;
 pub mod topic;
+pub mod trust;
+pub mod verify;
 
 use std::{fs::File, path::Path};
 

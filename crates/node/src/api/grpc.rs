@@ -26,7 +26,7 @@ use tonic_reflection::server::Builder as Reflection;
 use tonic_web::GrpcWebLayer;
 
 use super::{Answered, Status, call};
-use crate::NodeHandle;
+use crate::{NodeHandle, doors::Visitor};
 
 /// Largest request message, bytes.
 const MAX_MESSAGE: usize = 1 << 20;
@@ -187,6 +187,7 @@ async fn answer(node: NodeHandle, height: u64, request: Request) -> Result<Answe
         return Err(Status { code: 12, message: "compressed messages are not taken: send identity".into() });
     }
     let method = request.uri().path().to_string();
+    let visitor = request.extensions().get::<Visitor>().cloned();
     let body = to_bytes(request.into_body(), MAX_MESSAGE + 5).await.map_err(|error| {
         let cause = std::error::Error::source(&error);
         if cause.is_some_and(|cause| cause.is::<LengthLimitError>()) {
@@ -195,6 +196,9 @@ async fn answer(node: NodeHandle, height: u64, request: Request) -> Result<Answe
         Status::invalid("the request breaks off")
     })?;
     let message = unframed(&body)?.to_vec();
+    if let (0, Some(visitor)) = (height, &visitor) {
+        super::welcome(&node, visitor, &method, &message).await;
+    }
     call(node, method, message, height).await
 }
 

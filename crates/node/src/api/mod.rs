@@ -21,7 +21,10 @@ use dodona_store::StoreError;
 use prost::Message;
 use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{NodeHandle, doors};
+use crate::{
+    NodeHandle,
+    doors::{self, Visitor},
+};
 
 /// How long a question about a waiting transaction is held back. Shorter than what the doors allow a request.
 const MAX_WAIT: Duration = Duration::from_secs(8);
@@ -114,27 +117,45 @@ pub(crate) async fn call(
     {
         decided(&node, hash).await?;
     }
-    if wanted == 0 {
-        welcome(&node, &method, &request).await;
-    }
     // The newest state is chosen when it is this question's turn, from the store itself: it may be ahead of what
     // watchers have been told.
-    aside(move || {
-        let newest = || node.app().store().version().unwrap_or(0);
+    let (reader, searching) = (node.clone(), is_search(&method));
+    let answer = move || {
+        let newest = || reader.app().store().version().unwrap_or(0);
         let height = if wanted == 0 { newest() } else { wanted };
-        Ok(Answered { height, bytes: dispatch(&node, &method, &request, height)? })
-    })
-    .await?
+        Ok(Answered { height, bytes: dispatch(&reader, &method, &request, height)? })
+    };
+    if searching { self::searching(&node, answer).await? } else { aside(answer).await? }
 }
 
-/// Development networks: an address that nobody has heard of is given something before the question is answered.
-pub(crate) async fn welcome(node: &NodeHandle, method: &str, request: &[u8]) {
+/// Whether a method searches the index of events: those are answered in [`searching`].
+pub(crate) fn is_search(method: &str) -> bool {
+    method == cosmos::tx::SEARCH
+}
+
+/// [`aside`] for what searches the index, once it is its turn: searches of all doors stand in one line, and none of
+/// them holds a thread while it waits.
+pub(crate) async fn searching<A: Send + 'static>(
+    node: &NodeHandle,
+    work: impl FnOnce() -> A + Send + 'static,
+) -> Result<A, Status> {
+    let turn = node.index().turn(node.head().height).await?;
+    aside(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+}
+
+/// Development networks: an address that nobody has heard of is given something before a question about it is answered.
+/// Doors call this for questions about the newest state.
+pub(crate) async fn welcome(node: &NodeHandle, visitor: &Visitor, method: &str, request: &[u8]) {
     if node.has_faucet()
         && cosmos::ABOUT_AN_ACCOUNT.contains(&method)
         // The address is the first field of all of them.
         && let Ok(question) = QueryAccountInfoRequest::decode(request)
     {
-        node.welcome(&question.address).await;
+        node.welcome(&question.address, visitor).await;
     }
 }
 
@@ -170,4 +191,81 @@ pub(crate) fn tx_hash(text: &str) -> Result<TxHash, Status> {
     hex::decode_to_slice(text, &mut hash)
         .map_err(|_| Status::invalid("a transaction hash has 64 hex digits"))?;
     Ok(hash)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use dodona_chain::{Genesis, GenesisValidator, Params};
+    use dodona_consensus::SigningKey;
+    use dodona_proto::{cosmos::tx::v1beta1::GetTxsEventRequest, sign::AccountKey};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Clock, Gate, Home, Node, NodeConfig, Pace};
+
+    /// A node without doors that makes no block unless it is told to.
+    pub(crate) async fn node(dir: &std::path::Path) -> (Node, Gate) {
+        let key = SigningKey::from_bytes(&[3; 32]);
+        let genesis = Genesis {
+            chain_id: "localnet".into(),
+            time_ms: 1_000,
+            params: Params::default(),
+            admins: Vec::new(),
+            accounts: Vec::new(),
+            validators: vec![GenesisValidator {
+                public_key: hex::encode(key.verifying_key().to_bytes()),
+                power: 10,
+                operator: AccountKey::from_seed(1, "alice").address().to_string(),
+                ..GenesisValidator::default()
+            }],
+        };
+        let (home, gate) = (Home::open(dir, genesis, key).unwrap(), Gate::new());
+        let config = NodeConfig::quiet(home, Clock::Steps(1_000), Pace::OnDemand(gate.clone()));
+        (Node::start(config).await.unwrap(), gate)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn searches_that_wait_keep_no_other_answer_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, _gate) = self::node(dir.path()).await;
+        let handle = node.handle().clone();
+        // Somebody else's searches go on and on.
+        let mut others = Vec::new();
+        while let Some(turn) = doors::search_turn(Instant::now()).await {
+            others.push(turn);
+        }
+        let query = "message.sender='x'".to_string();
+        let request = GetTxsEventRequest { query, ..Default::default() }.encode_to_vec();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            waiting.spawn(call(handle.clone(), cosmos::tx::SEARCH.into(), request.clone(), 0));
+        }
+        for method in ["abci_query", "tx_search", "block_search", "block_by_hash"] {
+            let params = json!({
+                "path": cosmos::tx::SEARCH, "data": hex::encode(&request), "query": "a.b='x'", "hash": "00".repeat(32),
+            });
+            let asked = rpc::ask(handle.clone(), method, params);
+            waiting.spawn(async move { Ok(Answered { height: 0, bytes: asked.await?.into_bytes() }) });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let begun = Instant::now();
+        for _ in 0..20 {
+            call(handle.clone(), dodona_proto::path::STATUS.into(), Vec::new(), 0).await.unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(waiting.len(), 104);
+        // One turn ends: one search is answered, and its turn is the next one's.
+        others.pop();
+        while let Some(done) = waiting.join_next().await {
+            assert!(done.unwrap().is_ok());
+        }
+        // Where no turn comes, a search is told so within seconds.
+        while let Some(turn) = doors::search_turn(Instant::now()).await {
+            others.push(turn);
+        }
+        let refused = call(handle, cosmos::tx::SEARCH.into(), request, 0).await.err().unwrap();
+        assert_eq!(refused.code, 14, "{}", refused.message);
+        drop(others);
+        node.stop().await.unwrap();
+    }
 }

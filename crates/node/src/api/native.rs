@@ -12,14 +12,18 @@ use axum::{
 use base64::Engine as _;
 use dodona_chain::{QueryError, Refusal};
 use dodona_proto::{
-    chain::{QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse},
+    chain::{
+        QueryAccountRequest, QueryAccountResponse, QueryStatusRequest, QueryStatusResponse,
+        QueryTrustRequest, QueryTrustResponse,
+    },
     path,
     topics::{
         QueryEmissionRequest, QueryEmissionResponse, QueryEpochRequest, QueryEpochResponse,
         QueryEpochsRequest, QueryEpochsResponse, QueryExplainRequest, QueryExplainResponse,
         QueryLeaderboardRequest, QueryLeaderboardResponse, QueryLossesRequest, QueryLossesResponse,
-        QueryParamsRequest, QueryParamsResponse, QueryTopicRequest, QueryTopicResponse, QueryTopicsRequest,
-        QueryTopicsResponse, QueryWindowsRequest, QueryWindowsResponse,
+        QueryParamsRequest, QueryParamsResponse, QueryProofRequest, QueryProofResponse, QueryTopicRequest,
+        QueryTopicResponse, QueryTopicsRequest, QueryTopicsResponse, QueryWindowsRequest,
+        QueryWindowsResponse,
     },
 };
 use prost::Message;
@@ -39,6 +43,8 @@ pub(crate) fn routes() -> Router<NodeHandle> {
         .route("/topics/{id}", get(topic))
         .route("/topics/{id}/windows", get(windows))
         .route("/topics/{id}/inference", get(inference))
+        .route("/topics/{id}/inference/proof", get(proof))
+        .route("/trust", get(trust))
         .route("/topics/{id}/epochs", get(epochs))
         .route("/topics/{id}/epochs/{nonce}", get(epoch))
         .route("/topics/{id}/leaderboard", get(leaderboard))
@@ -131,6 +137,8 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}",
         "/topics/{id}/windows",
         "/topics/{id}/inference",
+        "/topics/{id}/inference/proof?height=0&nonce=0&trusted_height=",
+        "/trust?height=0",
         "/topics/{id}/epochs?from=0&limit=50",
         "/topics/{id}/epochs/{nonce}",
         "/topics/{id}/leaderboard",
@@ -154,10 +162,11 @@ async fn status(State(node): Node) -> Answer {
 
 async fn block(State(node): Node, Path(height): Path<String>) -> Answer {
     let height = if height == "latest" { 0 } else { number("height", &height)? };
-    let found = aside(move || node.block(height))
+    let asked = node.clone();
+    let found = aside(move || asked.block(height))
         .await?
         .map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
-    let block = found.ok_or_else(|| Problem::not_found(format!("no block {height}")))?;
+    let block = found.ok_or_else(|| Problem::not_found(node.no_block(height)))?;
     Ok(axum::Json(block).into_response())
 }
 
@@ -195,6 +204,47 @@ async fn inference(State(node): Node, Path(id): Path<String>) -> Answer {
     let topic_id = number("topic", &id)?;
     ask::<QueryEpochResponse>(node, path::EPOCH, QueryEpochRequest { topic_id, nonce: 0, resistant: false })
         .await
+}
+
+/// What a proof is asked for; what is absent is the newest, and no trusted height.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ProofOf {
+    height: u64,
+    nonce: u64,
+    trusted_height: Option<u64>,
+}
+
+/// The document as it is verified, byte by byte.
+async fn proof(State(node): Node, Path(id): Path<String>, Query(of): Query<ProofOf>) -> Answer {
+    let request = QueryProofRequest {
+        topic_id: number("topic", &id)?,
+        nonce: of.nonce,
+        height: of.height,
+        trusted_height: of.trusted_height.unwrap_or(0),
+        has_trusted_height: of.trusted_height.is_some(),
+    };
+    let bytes = aside(move || node.query(path::PROOF, &request.encode_to_vec())).await??;
+    let answer = QueryProofResponse::decode(bytes.as_slice());
+    document(answer.map(|answer| answer.document))
+}
+
+async fn trust(State(node): Node, Query(of): Query<TrustOf>) -> Answer {
+    let request = QueryTrustRequest { height: of.height };
+    let bytes = aside(move || node.query(path::TRUST, &request.encode_to_vec())).await??;
+    let answer = QueryTrustResponse::decode(bytes.as_slice());
+    document(answer.map(|answer| answer.document))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TrustOf {
+    height: u64,
+}
+
+fn document(text: Result<String, prost::DecodeError>) -> Answer {
+    let text = text.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 async fn epoch(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> Answer {

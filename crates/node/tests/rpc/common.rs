@@ -35,6 +35,7 @@ pub fn genesis() -> Genesis {
             public_key: hex::encode(validator_key().verifying_key().to_bytes()),
             power: 10,
             operator: person("alice").address().to_string(),
+            ..GenesisValidator::default()
         }],
     }
 }

@@ -67,9 +67,7 @@ async fn caught_up(node: &Running) {
     let handle = node.node.handle().clone();
     let query = format!("tx.height={} AND transfer.amount='777uallo'", handle.head().height);
     for _ in 0..600 {
-        let (handle, query) = (handle.clone(), query.clone());
-        let found =
-            tokio::task::spawn_blocking(move || handle.search_txs(&query, 1, 1, false)).await.unwrap();
+        let found = handle.search_txs(&query, 1, 1, false).await;
         if found.is_ok_and(|(_, total)| total == 1) {
             return;
         }
@@ -91,20 +89,20 @@ async fn searches_find_what_happened_in_order_and_by_page() {
     let work = tokio::task::spawn_blocking(move || {
         let alice = person("alice").address();
         let query = format!("message.sender='{alice}'");
-        let (oldest, total) = handle.search_txs(&query, 1, 5, false).unwrap();
+        let (oldest, total) = wait(handle.search_txs(&query, 1, 5, false)).unwrap();
         assert_eq!((oldest.iter().map(|r| r.height).collect::<Vec<_>>(), total), (vec![1, 2, 3, 4, 5], 12));
-        let (newest, _) = handle.search_txs(&query, 3, 5, true).unwrap();
+        let (newest, _) = wait(handle.search_txs(&query, 3, 5, true)).unwrap();
         assert_eq!(newest.iter().map(|r| r.height).collect::<Vec<_>>(), [2, 1]);
-        assert!(matches!(handle.search_txs(&query, 4, 5, true), Err(QueryError::Bad(_))));
-        assert!(matches!(handle.search_txs(&query, 1, 101, true), Err(QueryError::Bad(_))));
-        assert!(matches!(handle.search_txs("nonsense", 1, 5, true), Err(QueryError::Bad(_))));
+        assert!(matches!(wait(handle.search_txs(&query, 4, 5, true)), Err(QueryError::Bad(_))));
+        assert!(matches!(wait(handle.search_txs(&query, 1, 101, true)), Err(QueryError::Bad(_))));
+        assert!(matches!(wait(handle.search_txs("nonsense", 1, 5, true)), Err(QueryError::Bad(_))));
         let by_hash = format!("tx.hash='{}' AND message.sender='{alice}'", hex::encode(&oldest[0].hash));
-        assert_eq!(handle.search_txs(&by_hash, 1, 5, false).unwrap().1, 1);
-        assert_eq!(handle.search_txs(&format!("{by_hash} AND tx.height=2"), 1, 5, false).unwrap().1, 0);
+        assert_eq!(wait(handle.search_txs(&by_hash, 1, 5, false)).unwrap().1, 1);
+        assert_eq!(wait(handle.search_txs(&format!("{by_hash} AND tx.height=2"), 1, 5, false)).unwrap().1, 0);
         // Two conditions that hold for different events of one transaction hold for the transaction.
         let both =
             format!("transfer.sender='{alice}' AND message.action CONTAINS 'MsgSend' AND transfer.amount=3");
-        assert_eq!(handle.search_txs(&both, 1, 5, false).unwrap().1, 1);
+        assert_eq!(wait(handle.search_txs(&both, 1, 5, false)).unwrap().1, 1);
         let last = rpc.result("block", json!({}))["block_id"]["hash"].clone();
         let query = format!("block.hash='{}'", last.as_str().unwrap().to_lowercase());
         assert_eq!(rpc.result("block_search", json!([query]))["total_count"], "1");
@@ -186,7 +184,7 @@ async fn an_index_of_few_blocks_forgets_only_what_is_older() {
         let handle = node.node.handle().clone();
         let query = format!("message.sender='{}'", person("bob").address());
         tokio::task::spawn_blocking(move || {
-            let (found, total) = handle.search_txs(&query, 1, 5, false).unwrap();
+            let (found, total) = wait(handle.search_txs(&query, 1, 5, false)).unwrap();
             (found[0].height, total)
         })
     };
@@ -205,4 +203,9 @@ async fn an_index_of_few_blocks_forgets_only_what_is_older() {
     caught_up(&node).await;
     assert_eq!(of_bob(&node).await.unwrap(), (last, 1));
     node.stop().await;
+}
+
+/// What a question comes to, on a thread that may wait.
+fn wait<A>(question: impl Future<Output = A>) -> A {
+    tokio::runtime::Handle::current().block_on(question)
 }

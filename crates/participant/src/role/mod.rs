@@ -12,7 +12,7 @@ use dodona_proto::{
     Address,
     sign::AccountKey,
     topics::{Forecast, MsgAddStake, MsgFundTopic, MsgRegister, QueryWindowsResponse, Role, Window},
-    tx::pack,
+    tx::{TxHash, pack},
     url,
 };
 
@@ -89,12 +89,14 @@ pub struct Seat {
 }
 
 /// What came of one turn.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
     /// Transactions handed in.
     pub submitted: u32,
     /// Epochs there was nothing to say about.
     pub skipped: u32,
+    /// Names of the transactions.
+    pub hashes: Vec<TxHash>,
 }
 
 impl Seat {
@@ -109,7 +111,7 @@ impl Seat {
     }
 
     /// Registers for a role; paid itself.
-    pub fn register<T: Transport>(&mut self, client: &Client<T>, role: Role) -> Result<(), ClientError> {
+    pub fn register<T: Transport>(&mut self, client: &Client<T>, role: Role) -> Result<TxHash, ClientError> {
         let sender = self.address().to_string();
         let message = MsgRegister {
             sender,
@@ -118,18 +120,18 @@ impl Seat {
             owner: String::new(),
             name: self.name.clone(),
         };
-        self.wallet.send(client, vec![pack(url::REGISTER, &message)], gas::WRITE).map(drop)
+        self.wallet.send(client, vec![pack(url::REGISTER, &message)], gas::WRITE)
     }
 
     /// Stakes on the topic.
-    pub fn stake<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<(), ClientError> {
+    pub fn stake<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<TxHash, ClientError> {
         let sender = self.address().to_string();
         let message = MsgAddStake { sender, topic_id: self.topic, amount: amount.to_string() };
-        self.wallet.send(client, vec![pack(url::ADD_STAKE, &message)], gas::WRITE).map(drop)
+        self.wallet.send(client, vec![pack(url::ADD_STAKE, &message)], gas::WRITE)
     }
 
     /// Pays for the topic's answers.
-    pub fn fund<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<(), ClientError> {
+    pub fn fund<T: Transport>(&mut self, client: &Client<T>, amount: u128) -> Result<TxHash, ClientError> {
         self.fund_topic(client, self.topic, amount)
     }
 
@@ -139,10 +141,10 @@ impl Seat {
         client: &Client<T>,
         topic_id: u64,
         amount: u128,
-    ) -> Result<(), ClientError> {
+    ) -> Result<TxHash, ClientError> {
         let sender = self.address().to_string();
         let message = MsgFundTopic { sender, topic_id, amount: amount.to_string() };
-        self.wallet.send(client, vec![pack(url::FUND_TOPIC, &message)], gas::WRITE).map(drop)
+        self.wallet.send(client, vec![pack(url::FUND_TOPIC, &message)], gas::WRITE)
     }
 
     /// Windows of epochs this seat has not dealt with yet, oldest first, that accept payloads in the next block.
@@ -171,7 +173,10 @@ impl Seat {
         turn: &mut Turn,
     ) -> Result<(), ClientError> {
         match self.wallet.send(client, vec![message], gas) {
-            Ok(_) => turn.submitted += 1,
+            Ok(hash) => {
+                turn.submitted += 1;
+                turn.hashes.push(hash);
+            }
             Err(error) if error.is_already_submitted() => {}
             Err(error) => return Err(error),
         }

@@ -37,8 +37,10 @@ pub(super) fn answer(node: &NodeHandle, method: &str, request: &[u8]) -> Result<
         }
         "/cosmos.base.tendermint.v1beta1.Service/GetLatestValidatorSet" => {
             let q: tm::GetLatestValidatorSetRequest = of(request)?;
-            let (validators, pagination) = Page::of(q.pagination)?.cut(validators::consensus_set(node)?)?;
-            let block_height = node.head().height as i64;
+            let height = node.head().height.max(1);
+            let set = validators::consensus_set(node, height)?;
+            let (validators, pagination) = Page::of(q.pagination)?.cut(set)?;
+            let block_height = height as i64;
             tm::GetLatestValidatorSetResponse { block_height, validators, pagination }.encode_to_vec()
         }
         "/cosmos.base.tendermint.v1beta1.Service/GetValidatorSetByHeight" => {
@@ -46,13 +48,14 @@ pub(super) fn answer(node: &NodeHandle, method: &str, request: &[u8]) -> Result<
             if !(1..=node.head().height as i64).contains(&q.height) {
                 return Err(Status::invalid(format!("no block has the height {}", q.height)));
             }
-            let (validators, pagination) = Page::of(q.pagination)?.cut(validators::consensus_set(node)?)?;
+            let set = validators::consensus_set(node, q.height as u64)?;
+            let (validators, pagination) = Page::of(q.pagination)?.cut(set)?;
             tm::GetValidatorSetByHeightResponse { block_height: q.height, validators, pagination }
                 .encode_to_vec()
         }
         "/cosmos.base.tendermint.v1beta1.Service/ABCIQuery" => abci_query(node, request)?.encode_to_vec(),
         "/cosmos.base.tendermint.v1beta1.Service/GetSyncing" => {
-            tm::GetSyncingResponse { syncing: false }.encode_to_vec()
+            tm::GetSyncingResponse { syncing: node.catching_up() }.encode_to_vec()
         }
         "/cosmos.base.node.v1beta1.Service/Config" => {
             let mut price = status(node)?.min_gas_price;

@@ -26,7 +26,7 @@ pub(super) fn block(node: &NodeHandle, height: i64) -> Result<Decided, Status> {
     }
     let height = if height == 0 { head } else { height };
     let found = node.kept_block(height)?;
-    let block = found.map(|kept| kept.block).ok_or_else(|| Status::not_found(format!("block {height}")))?;
+    let block = found.map(|kept| kept.block).ok_or_else(|| Status::not_found(node.no_block(height)))?;
     let last = match height {
         0 | 1 => None,
         _ => node.kept_block(height - 1)?.map(|kept| kept.certificate),

@@ -1,10 +1,11 @@
-//! What gas costs and how many tokens come into being: the services feemarket and mint.
+//! What gas costs and how many tokens come into being: the services feemarket and mint; and what of that is for those
+//! who stake on validators, in the words of every chain of the Cosmos family: wallets make yields of it.
 
 use dodona_mechanism::supply::Fixed;
 use dodona_proto::{
     DENOM,
     chain::{QueryGasRequest, QueryGasResponse},
-    cosmos::base::v1beta1::DecCoin,
+    cosmos::{base::v1beta1::DecCoin, mint::v1beta1 as yields},
     feemarket::v1 as feemarket,
     mint::v5 as mint,
     path,
@@ -12,7 +13,7 @@ use dodona_proto::{
 };
 use prost::Message;
 
-use super::{ask, of};
+use super::{ask, base::status_at, of, validators::decimal};
 use crate::{NodeHandle, api::Status};
 
 /// Answers a method of these services.
@@ -48,8 +49,45 @@ pub(super) fn answer(node: &NodeHandle, method: &str, request: &[u8], at: u64) -
         }
         "/mint.v5.QueryService/Inflation" => inflation(node, at)?.encode_to_vec(),
         "/mint.v5.QueryService/EmissionInfo" => emission_info(node, at)?.encode_to_vec(),
+        "/cosmos.mint.v1beta1.Query/Params" => {
+            let params = yields::Params {
+                mint_denom: DENOM.into(),
+                // Nothing is aimed at here.
+                inflation_rate_change: "0".into(),
+                inflation_max: yearly_part(node, at)?,
+                inflation_min: yearly_part(node, at)?,
+                goal_bonded: "0".into(),
+                blocks_per_year: blocks_per_year(node, at)?,
+            };
+            yields::QueryParamsResponse { params: Some(params) }.encode_to_vec()
+        }
+        "/cosmos.mint.v1beta1.Query/Inflation" => {
+            let inflation = yearly_part(node, at)?.into_bytes();
+            yields::QueryInflationResponse { inflation }.encode_to_vec()
+        }
+        "/cosmos.mint.v1beta1.Query/AnnualProvisions" => {
+            let annual_provisions = decimal(yearly(node, at)?).into_bytes();
+            yields::QueryAnnualProvisionsResponse { annual_provisions }.encode_to_vec()
+        }
         other => return Err(Status::unimplemented(other)),
     })
+}
+
+fn blocks_per_year(node: &NodeHandle, at: u64) -> Result<u64, Status> {
+    let month: u64 = Parameters::ask(node, at)?.number("blocks_per_month")?;
+    Ok(month.saturating_mul(12))
+}
+
+/// Tokens that those who stake on validators would get in a year of blocks like the last one, fees apart.
+fn yearly(node: &NodeHandle, at: u64) -> Result<u128, Status> {
+    let block = amount(&emission(node, at)?.block_validators)?;
+    Ok(block.saturating_mul(blocks_per_year(node, at)?.into()))
+}
+
+/// The same as part of all tokens, an integer of eighteen decimals.
+fn yearly_part(node: &NodeHandle, at: u64) -> Result<String, Status> {
+    let supply = amount(&status_at(node, at)?.supply)?;
+    Ok(Fixed::ratio(yearly(node, at)?, supply).unwrap_or(Fixed::ZERO).raw().to_string())
 }
 
 fn market(node: &NodeHandle, at: u64) -> Result<QueryGasResponse, Status> {

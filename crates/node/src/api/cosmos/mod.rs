@@ -3,8 +3,11 @@
 mod accounts;
 pub(super) mod base;
 mod blocks;
+mod distribution;
 mod economy;
 mod page;
+mod slashing;
+mod staking;
 pub(super) mod tx;
 mod validators;
 
@@ -25,9 +28,10 @@ pub(super) fn answer(node: &NodeHandle, method: &str, request: &[u8], at: u64) -
         "/cosmos.base.tendermint.v1beta1.Service"
         | "/cosmos.base.node.v1beta1.Service"
         | "/cosmos.params.v1beta1.Query" => base::answer(node, method, request),
-        "/cosmos.staking.v1beta1.Query" => validators::staking(node, method, request, at),
-        "/cosmos.distribution.v1beta1.Query" => validators::distribution(node, method, request, at),
-        "/feemarket.feemarket.v1.Query" | "/mint.v5.QueryService" => {
+        "/cosmos.staking.v1beta1.Query" => staking::answer(node, method, request, at),
+        "/cosmos.distribution.v1beta1.Query" => distribution::answer(node, method, request, at),
+        "/cosmos.slashing.v1beta1.Query" => slashing::answer(node, method, request, at),
+        "/feemarket.feemarket.v1.Query" | "/mint.v5.QueryService" | "/cosmos.mint.v1beta1.Query" => {
             economy::answer(node, method, request, at)
         }
         _ => Err(Status::unimplemented(method)),

@@ -10,6 +10,8 @@ const DEFAULT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 /// Farthest place to which a page may skip; from there on there are keys.
 const MAX_OFFSET: u64 = 10_000;
+/// Rows that are counted, or looked at for a page of some of them.
+const MAX_SEEN: usize = 10_000;
 
 /// What was asked for, within bounds.
 pub(super) struct Page {
@@ -21,6 +23,8 @@ pub(super) struct Page {
     pub limit: usize,
     /// The last rows first.
     pub reverse: bool,
+    /// Whether to say how many there are.
+    pub count: bool,
 }
 
 impl Page {
@@ -34,7 +38,7 @@ impl Page {
             return Err(Status::invalid(format!("offset is at most {MAX_OFFSET}; go on with next_key")));
         }
         let limit = if q.limit == 0 { DEFAULT } else { q.limit.min(MAX_LIMIT as u64) as usize };
-        Ok(Self { key: q.key, offset: q.offset as usize, limit, reverse: q.reverse })
+        Ok(Self { key: q.key, offset: q.offset as usize, limit, reverse: q.reverse, count: q.count_total })
     }
 
     /// The page of a list that is complete in memory. Keys are places in it.
@@ -55,26 +59,67 @@ impl Page {
         Ok((rows, Some(PageResponse { next_key, total: total as u64 })))
     }
 
-    /// The page of a table that is read from an address on: `read` gives so many rows, and `key` a row's address.
-    pub fn scan<T>(
+    /// The page of a table that is read from a key on: `read` gives so many rows, and `key` a row's key.
+    pub fn scan<T, const N: usize>(
         &self,
-        read: impl FnOnce([u8; 20], usize) -> Result<Vec<T>, Status>,
-        key: impl Fn(&T) -> [u8; 20],
+        read: impl FnOnce([u8; N], usize) -> Result<Vec<T>, Status>,
+        key: impl Fn(&T) -> [u8; N],
         total: u64,
     ) -> Result<(Vec<T>, Option<PageResponse>), Status> {
-        if self.reverse {
-            return Err(Status::invalid("this list is not read backwards"));
-        }
-        let start = match self.key.as_slice() {
-            [] => [0; 20],
-            key => key.try_into().map_err(|_| not_ours())?,
-        };
         // One more row says where the next page begins.
-        let mut rows = read(start, self.offset + self.limit + 1)?;
+        let mut rows = read(self.start()?, self.offset + self.limit + 1)?;
         let next_key = rows.get(self.offset + self.limit).map_or(Vec::new(), |row| key(row).to_vec());
         rows.truncate(self.offset + self.limit);
         let rows = rows.into_iter().skip(self.offset).collect();
         Ok((rows, Some(PageResponse { next_key, total })))
+    }
+
+    /// The same of a table of which only some rows are shown. A page is short when many others lie between them; its key
+    /// says where to go on.
+    pub fn sift<T, const N: usize>(
+        &self,
+        read: impl FnOnce([u8; N], usize) -> Result<Vec<T>, Status>,
+        key: impl Fn(&T) -> [u8; N],
+        shown: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, Option<PageResponse>), Status> {
+        let (mut rows, mut next_key, mut skip) = (Vec::new(), Vec::new(), self.offset);
+        for (seen, row) in read(self.start()?, MAX_SEEN + 1)?.into_iter().enumerate() {
+            let fits = shown(&row);
+            if seen == MAX_SEEN || (fits && rows.len() == self.limit) {
+                next_key = key(&row).to_vec();
+                break;
+            }
+            if fits && skip > 0 {
+                skip -= 1;
+            } else if fits {
+                rows.push(row);
+            }
+        }
+        if skip > 0 && !next_key.is_empty() {
+            return Err(Status::invalid("the offset leads too far; go on with next_key"));
+        }
+        Ok((rows, Some(PageResponse { next_key, total: 0 })))
+    }
+
+    /// How many rows there are, if that was asked: `count` gives the number up to the one it is told. 0 says that nobody
+    /// has counted.
+    pub fn total(&self, count: impl FnOnce(usize) -> Result<usize, Status>) -> Result<u64, Status> {
+        if !self.count || !self.key.is_empty() {
+            return Ok(0);
+        }
+        let total = count(MAX_SEEN + 1)?;
+        Ok(if total > MAX_SEEN { 0 } else { total as u64 })
+    }
+
+    /// The first key of a table's page.
+    fn start<const N: usize>(&self) -> Result<[u8; N], Status> {
+        if self.reverse {
+            return Err(Status::invalid("this list is not read backwards"));
+        }
+        match self.key.as_slice() {
+            [] => Ok([0; N]),
+            key => key.try_into().map_err(|_| not_ours()),
+        }
     }
 }
 
@@ -125,5 +170,40 @@ mod tests {
         assert_eq!((rest, about.unwrap().next_key), (vec![[3; 20], [4; 20]], vec![]));
         assert!(page(vec![1], 0, 1, false).unwrap().scan(read, |row| *row, 5).is_err());
         assert!(page(vec![], 0, 1, true).unwrap().scan(read, |row| *row, 5).is_err());
+    }
+
+    #[test]
+    fn pages_of_some_rows_follow_one_another_and_end() {
+        let read = |start: [u8; 2], limit: usize| {
+            let first = u16::from_be_bytes(start);
+            Ok((first..20_050).take(limit).map(u16::to_be_bytes).collect::<Vec<_>>())
+        };
+        let shown = |row: &[u8; 2]| u16::from_be_bytes(*row) >= 20_000;
+        let (mut seen, mut key, mut pages) = (0, Vec::new(), 0);
+        loop {
+            let (rows, about) = page(key, 0, 30, false).unwrap().sift(read, |row| *row, shown).unwrap();
+            (seen, pages) = (seen + rows.len(), pages + 1);
+            key = about.unwrap().next_key;
+            if key.is_empty() {
+                break;
+            }
+        }
+        // Two pages found nothing within what they looked at.
+        assert_eq!((seen, pages), (50, 4));
+        let all = |_: &[u8; 2]| true;
+        let (rows, _) = page(vec![], 5, 2, false).unwrap().sift(read, |row| *row, all).unwrap();
+        assert_eq!(rows, [[0, 5], [0, 6]]);
+        assert!(page(vec![], 1, 1, false).unwrap().sift(read, |row| *row, |_| false).is_err());
+    }
+
+    #[test]
+    fn totals_are_counted_when_asked_for_and_up_to_a_bound() {
+        let asked = PageRequest { count_total: true, ..Default::default() };
+        let page = Page::of(Some(asked.clone())).unwrap();
+        assert_eq!(page.total(|most| Ok(most.min(7))).unwrap(), 7);
+        assert_eq!(page.total(|most| Ok(most.min(1_000_000))).unwrap(), 0);
+        assert_eq!(Page::of(None).unwrap().total(|_| panic!("nobody asked")).unwrap(), 0);
+        let later = Page::of(Some(PageRequest { key: vec![1], ..asked })).unwrap();
+        assert_eq!(later.total(|_| panic!("it was said on the first page")).unwrap(), 0);
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 
 /// What became of a transaction. Doors may hold this question back until there is an answer.
 pub(crate) const GET_TX: &str = "/cosmos.tx.v1beta1.Service/GetTx";
+/// Looks for transactions in the index of events.
+pub(crate) const SEARCH: &str = "/cosmos.tx.v1beta1.Service/GetTxsEvent";
 /// Transactions on a page of a search, if nobody says how many.
 const DEFAULT_PAGE: u64 = 30;
 /// Bytes at which a page of a search is refused.
@@ -38,7 +40,7 @@ pub(super) fn answer(node: &NodeHandle, method: &str, request: &[u8]) -> Result<
             let q: tx::GetTxRequest = of(request)?;
             get_tx(node, &q.hash)?.encode_to_vec()
         }
-        "/cosmos.tx.v1beta1.Service/GetTxsEvent" => search(node, &of(request)?)?.encode_to_vec(),
+        SEARCH => search(node, &of(request)?)?.encode_to_vec(),
         "/cosmos.tx.v1beta1.Service/GetBlockWithTxs" => block_with_txs(node, request)?.encode_to_vec(),
         "/cosmos.tx.v1beta1.Service/TxDecode" => {
             let q: tx::TxDecodeRequest = of(request)?;

@@ -8,6 +8,7 @@ mod routes;
 mod write;
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Query, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use self::routes::{Found, Route};
 use super::{Answered, Status, aside, call};
-use crate::NodeHandle;
+use crate::{NodeHandle, doors::Visitor};
 
 pub(crate) use openapi::page as openapi;
 pub(crate) use pages::{Ports, chain, docs, keplr};
@@ -56,6 +57,7 @@ pub(super) fn http_status(code: u32) -> StatusCode {
 /// Answers whatever no page of ours answers.
 pub(crate) async fn answer(
     State(node): State<NodeHandle>,
+    Extension(visitor): Extension<Visitor>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -76,7 +78,7 @@ pub(crate) async fn answer(
         }
         Found::Nothing => return Status::not_found("no such page; /docs lists them").into_response(),
     };
-    match transcode(node, route, &path, &uri, &headers, &body).await {
+    match transcode(node, &visitor, route, &path, &uri, &headers, &body).await {
         Ok(response) => response,
         Err(status) => status.into_response(),
     }
@@ -84,6 +86,7 @@ pub(crate) async fn answer(
 
 async fn transcode(
     node: NodeHandle,
+    visitor: &Visitor,
     route: &'static Route,
     path: &[(String, String)],
     uri: &Uri,
@@ -100,7 +103,11 @@ async fn transcode(
         request
     };
     read::fields(&mut request, path)?;
-    let Answered { height, bytes } = call(node, route.method.clone(), request.encode_to_vec(), at).await?;
+    let request = request.encode_to_vec();
+    if at == 0 {
+        super::welcome(&node, visitor, &route.method, &request).await;
+    }
+    let Answered { height, bytes } = call(node, route.method.clone(), request, at).await?;
     let text = aside(move || render(route, &bytes)).await??;
     let kind = HeaderValue::from_static("application/json");
     let mut response = ([(header::CONTENT_TYPE, kind)], text).into_response();

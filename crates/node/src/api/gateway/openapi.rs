@@ -11,13 +11,11 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use dodona_proto::decimal;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::{
-    routes::{ROUTES, Route, SCHEMAS},
-    write,
-};
+use super::routes::{ROUTES, Route, SCHEMAS};
 use crate::{
     NodeHandle,
     api::{Status, aside, dispatch},
@@ -178,7 +176,7 @@ fn shape_of(message: &MessageDescriptor) -> Value {
 }
 
 fn property(field: &FieldDescriptor) -> Value {
-    if write::is_decimal(field) {
+    if decimal::is_decimal(field) {
         return json!({ "type": "string", "format": "decimal" });
     }
     match field.kind() {

@@ -3,6 +3,7 @@
 //! bounded length, because a message of two bytes can stand for hundreds.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dodona_proto::decimal;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, Value};
 use prost_types::{Duration, Timestamp};
 
@@ -12,59 +13,6 @@ use super::routes::SCHEMAS;
 pub(super) const MAX_ANSWER: usize = 16 << 20;
 /// An `Any` deeper than this stays closed: each may hold another.
 const MAX_DEPTH: usize = 64;
-/// Places of a decimal on the wire, where it stands as an integer.
-const PLACES: usize = 18;
-
-/// Messages all of whose named fields are decimals on the wire: integers of eighteen places.
-const DECIMALS: [(&str, &[&str]); 16] = [
-    ("cosmos.base.v1beta1.DecCoin", &["amount"]),
-    ("cosmos.base.v1beta1.DecProto", &["dec"]),
-    ("cosmos.staking.v1beta1.CommissionRates", &["rate", "max_rate", "max_change_rate"]),
-    ("cosmos.staking.v1beta1.Validator", &["delegator_shares"]),
-    ("cosmos.staking.v1beta1.Delegation", &["shares"]),
-    ("cosmos.staking.v1beta1.RedelegationEntry", &["shares_dst"]),
-    ("cosmos.staking.v1beta1.Params", &["min_commission_rate"]),
-    ("cosmos.staking.v1beta1.MsgEditValidator", &["commission_rate"]),
-    (
-        "cosmos.distribution.v1beta1.Params",
-        &["community_tax", "base_proposer_reward", "bonus_proposer_reward"],
-    ),
-    ("cosmos.distribution.v1beta1.ValidatorSlashEvent", &["fraction"]),
-    ("cosmos.distribution.v1beta1.DelegatorStartingInfo", &["stake"]),
-    (
-        "feemarket.feemarket.v1.Params",
-        &["alpha", "beta", "gamma", "delta", "min_base_gas_price", "min_learning_rate", "max_learning_rate"],
-    ),
-    ("feemarket.feemarket.v1.State", &["base_gas_price", "learning_rate"]),
-    (
-        "mint.v5.Params",
-        &[
-            "f_emission",
-            "one_month_smoothing_degree",
-            "ecosystem_treasury_percent_of_total_supply",
-            "foundation_treasury_percent_of_total_supply",
-            "participants_percent_of_total_supply",
-            "investors_percent_of_total_supply",
-            "team_percent_of_total_supply",
-            "maximum_monthly_percentage_yield",
-            "investors_preseed_percent_of_total_supply",
-        ],
-    ),
-    (
-        "mint.v5.QueryServiceEmissionInfoResponse",
-        &[
-            "target_emission_rate_per_unit_staked_token",
-            "reputers_percent",
-            "validators_percent",
-            "maximum_monthly_emission_per_unit_staked_token",
-            "target_reward_emission_per_unit_staked_token",
-            "emission_per_unit_staked_token",
-            "previous_reward_emission_per_unit_staked_token",
-        ],
-    ),
-    ("mint.v5.QueryServiceInflationResponse", &["inflation"]),
-];
-
 /// The answer does not fit.
 #[derive(Debug)]
 pub(super) struct TooLong;
@@ -140,13 +88,13 @@ impl Writer {
     }
 
     fn field(&mut self, field: &FieldDescriptor, value: &Value) -> Written {
-        if is_decimal(field) {
+        if decimal::is_decimal(field) {
             let digits = match value {
                 Value::String(text) => text.as_str(),
                 Value::Bytes(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
                 _ => "",
             };
-            return self.text(&decimal(digits));
+            return self.text(&decimal::text(digits));
         }
         match value {
             Value::List(values) => {
@@ -272,27 +220,6 @@ fn key_text(key: &MapKey) -> String {
     }
 }
 
-/// Whether a field stands on the wire as an integer of eighteen places.
-pub(super) fn is_decimal(field: &FieldDescriptor) -> bool {
-    let message = field.parent_message();
-    DECIMALS.iter().any(|(name, fields)| *name == message.full_name() && fields.contains(&field.name()))
-}
-
-/// An integer of eighteen places as decimal text. What is no such integer stays as it is.
-fn decimal(text: &str) -> String {
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    if digits.is_empty() {
-        return format!("0.{:0<PLACES$}", "");
-    }
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return text.into();
-    }
-    let padded = format!("{digits:0>width$}", width = PLACES + 1);
-    let (whole, part) = padded.split_at(padded.len() - PLACES);
-    let whole = whole.trim_start_matches('0');
-    format!("{sign}{}.{part}", if whole.is_empty() { "0" } else { whole })
-}
-
 #[cfg(test)]
 mod tests {
     use dodona_proto::cosmos::{
@@ -313,29 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_marked_as_decimal_exists_and_is_text() {
-        for (message, fields) in DECIMALS {
-            let kind = SCHEMAS.get_message_by_name(message).unwrap_or_else(|| panic!("{message}"));
-            for field in fields {
-                let field = kind.get_field_by_name(field).unwrap_or_else(|| panic!("{message}.{field}"));
-                assert!(is_decimal(&field));
-            }
-        }
-    }
-
-    #[test]
-    fn decimals_have_eighteen_places() {
-        for (wire, text) in [
-            ("1000000000000000000", "1.000000000000000000"),
-            ("1", "0.000000000000000001"),
-            ("-12500000000000000000", "-12.500000000000000000"),
-            ("0", "0.000000000000000000"),
-            ("", "0.000000000000000000"),
-            ("0.5", "0.5"),
-            ("x", "x"),
-        ] {
-            assert_eq!(decimal(wire), text, "{wire}");
-        }
+    fn decimals_are_shown_with_their_point() {
         let coin = DecCoin { denom: "uallo".into(), amount: "1500000000000000000".into() };
         let expected = json!({ "denom": "uallo", "amount": "1.500000000000000000" });
         assert_eq!(written("cosmos.base.v1beta1.DecCoin", &coin), expected);

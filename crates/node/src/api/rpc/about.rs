@@ -8,6 +8,7 @@ use super::{DIALECT, params::Params, proof, shape};
 use crate::{
     NodeHandle,
     api::{self, Status, cosmos::base, dispatch},
+    doors::Visitor,
 };
 
 /// Bytes of a piece of the genesis document; in base64 it fits into a frame.
@@ -49,7 +50,7 @@ pub(super) fn status(node: &NodeHandle, _: &Params) -> Result<Value, Status> {
             "latest_block_height": s.height.to_string(), "latest_block_time": shape::time(s.time_ms),
             "earliest_block_hash": first_hash, "earliest_app_hash": first_root,
             "earliest_block_height": first_height.to_string(), "earliest_block_time": shape::time(first_time),
-            "catching_up": false,
+            "catching_up": node.catching_up(),
         },
         "validator_info": {
             "address": address, "pub_key": shape::public_key(own.as_bytes()), "voting_power": power.to_string(),
@@ -57,8 +58,36 @@ pub(super) fn status(node: &NodeHandle, _: &Params) -> Result<Value, Status> {
     }))
 }
 
-pub(super) fn net_info(_: &NodeHandle, _: &Params) -> Result<Value, Status> {
-    Ok(json!({ "listening": false, "listeners": [], "n_peers": "0", "peers": [] }))
+/// The peers of consensus. What CometBFT does not know of a peer is under `dodona`.
+pub(super) fn net_info(node: &NodeHandle, _: &Params) -> Result<Value, Status> {
+    let list = node.peers();
+    let network = &node.identity().genesis.chain_id;
+    let peers: Vec<Value> = list
+        .peers
+        .iter()
+        .map(|peer| {
+            let (ip, port) = peer.socket();
+            json!({
+                "node_info": {
+                    "protocol_version": { "p2p": "8", "block": "11", "app": "1" },
+                    "id": peer.id, "listen_addr": format!("tcp://{ip}:{port}"), "network": network,
+                    "version": DIALECT, "channels": "", "moniker": peer.moniker,
+                    "other": { "tx_index": "on", "rpc_address": "" },
+                },
+                "is_outbound": peer.outbound,
+                "remote_ip": ip,
+                "dodona": {
+                    "height": peer.height.map(|height| height.to_string()), "persistent": peer.persistent,
+                    "validator": peer.validator, "power": peer.power.to_string(),
+                },
+            })
+        })
+        .collect();
+    // A node without a network knows of no set there.
+    let listening = list.total_power > 0;
+    Ok(json!({
+        "listening": listening, "listeners": [], "n_peers": peers.len().to_string(), "peers": peers,
+    }))
 }
 
 fn genesis_document(node: &NodeHandle) -> Result<Value, Status> {
@@ -110,12 +139,17 @@ pub(super) fn abci_info(node: &NodeHandle, _: &Params) -> Result<Value, Status> 
 }
 
 /// Development networks: see [`api::welcome`].
-pub(super) async fn welcome(node: &NodeHandle, params: &Params) {
+pub(super) async fn welcome(node: &NodeHandle, visitor: &Visitor, params: &Params) {
     if let (Ok(Some(path)), Ok(data), Ok(None | Some(0))) =
         (params.text("path"), params.hex("data"), params.number("height"))
     {
-        api::welcome(node, path, &data).await;
+        api::welcome(node, visitor, path, &data).await;
     }
+}
+
+/// Whether an `abci_query` asks a method that searches the index.
+pub(super) fn searches(params: &Params) -> bool {
+    matches!(params.text("path"), Ok(Some(path)) if api::is_search(path))
 }
 
 pub(super) fn abci_query(node: &NodeHandle, params: &Params) -> Result<Value, Status> {
@@ -225,7 +259,10 @@ pub(super) fn known_height(node: &NodeHandle, params: &Params) -> Result<u64, St
 
 /// The set that decides the next block, strongest first.
 fn set(node: &NodeHandle) -> Result<ValidatorSet, Status> {
-    let listed = node.app().validators().map_err(Status::internal)?;
+    strongest_first(&node.app().validators().map_err(Status::internal)?)
+}
+
+fn strongest_first(listed: &[dodona_chain::Validator]) -> Result<ValidatorSet, Status> {
     let known = listed.iter().map(|v| Ok(Validator::new(PublicKey::from_bytes(&v.public_key)?, v.power)));
     let known = known.collect::<Result<Vec<_>, dodona_consensus::KeyError>>().map_err(Status::internal)?;
     ValidatorSet::new(known).map_err(Status::internal)
@@ -233,11 +270,11 @@ fn set(node: &NodeHandle) -> Result<ValidatorSet, Status> {
 
 pub(super) fn validators(node: &NodeHandle, params: &Params) -> Result<Value, Status> {
     let height = known_height(node, params)?;
-    let set = set(node)?;
-    let decided_by = node.kept_block(height)?.map(|kept| kept.block.header.validators_hash);
-    if decided_by.is_some_and(|hash| hash != set.hash()) {
-        return Err(Status::not_found(format!("the validators of block {height} are not kept")));
-    }
+    // Before the first block: those who will decide it.
+    let decided = node.app().validators_of(height.max(1)).map_err(Status::internal)?;
+    let decided =
+        decided.ok_or_else(|| Status::not_found(format!("the validators of block {height} are not kept")))?;
+    let set = strongest_first(&decided)?;
     let (page, per_page) =
         (params.number("page")?.unwrap_or(1), params.number("per_page")?.unwrap_or(PAGE.0));
     let per_page = per_page.clamp(1, PAGE.1);

@@ -15,7 +15,7 @@ use crate::{
 const MAX_HEADERS: u64 = 20;
 
 fn kept(node: &NodeHandle, height: u64) -> Result<Kept, Status> {
-    node.kept_block(height)?.ok_or_else(|| Status::not_found(format!("block {height} not found")))
+    node.kept_block(height)?.ok_or_else(|| Status::not_found(node.no_block(height)))
 }
 
 /// The block a height names, the newest if none is named.

@@ -1,7 +1,10 @@
 //! What subscribers are told of a block, made once for all of them. One task follows the chain and hands every block,
 //! in order, to a bounded queue; whoever falls behind its end is cut off, and no block ever waits for anybody.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -57,6 +60,14 @@ impl Kind {
     }
 }
 
+/// What subscribers hear.
+#[derive(Clone)]
+pub(super) enum News {
+    Block(Arc<Told>),
+    /// A block there is, but that cannot be read.
+    Unreadable(u64),
+}
+
 /// A block, ready to be told.
 pub(super) struct Told {
     pub height: u64,
@@ -65,7 +76,10 @@ pub(super) struct Told {
     events: Vec<Typed>,
     facts: Facts,
     txs: Vec<ToldTx>,
-    /// JSON texts, made when somebody first asks.
+    /// JSON texts, made when somebody first asks: each event by itself, and what stands around their list.
+    event_texts: OnceLock<Vec<String>>,
+    around_block: OnceLock<[String; 2]>,
+    around_events: OnceLock<[String; 2]>,
     events_text: OnceLock<String>,
     block_text: OnceLock<String>,
     header_text: OnceLock<String>,
@@ -76,11 +90,11 @@ struct ToldTx {
     text: String,
 }
 
-/// One message about a block: its kind, its content, and how it is named beside it.
+/// One message about a block: its kind, how it is named beside it, and of which transaction it is.
 pub(super) struct Message<'a> {
     pub kind: Kind,
-    pub content: std::borrow::Cow<'a, str>,
     pub labels: Value,
+    tx: Option<&'a ToldTx>,
 }
 
 impl Told {
@@ -121,6 +135,9 @@ impl Told {
             events,
             facts,
             txs,
+            event_texts: OnceLock::new(),
+            around_block: OnceLock::new(),
+            around_events: OnceLock::new(),
             events_text: OnceLock::new(),
             block_text: OnceLock::new(),
             header_text: OnceLock::new(),
@@ -136,60 +153,83 @@ impl Told {
                     self.txs.iter().zip(&self.kept.results.receipts).filter(|(tx, _)| query.holds(&tx.facts));
                 messages.extend(satisfied.map(|(tx, receipt)| Message {
                     kind,
-                    content: tx.text.as_str().into(),
                     labels: json!({
                         "tm.event": [kind.name()], "tx.hash": [shape::hex_upper(receipt.hash)],
                         "tx.height": [self.height.to_string()],
                     }),
+                    tx: Some(tx),
                 }));
             } else if query.holds(&self.facts) {
-                let content = match kind {
-                    Kind::Block => self.block(),
-                    Kind::Header => self.header(),
-                    Kind::Events | Kind::Tx => self.events(),
-                };
-                messages.push(Message {
-                    kind,
-                    content: content.into(),
-                    labels: json!({ "tm.event": [kind.name()] }),
-                });
+                messages.push(Message { kind, labels: json!({ "tm.event": [kind.name()] }), tx: None });
             }
         }
         messages
     }
 
-    fn events_content(&self, list: Value) -> String {
-        let num_txs = self.txs.len().to_string();
-        json!({ "height": self.height.to_string(), "num_txs": num_txs, "events": list }).to_string()
-    }
-
-    fn events(&self) -> &str {
-        self.events_text.get_or_init(|| self.events_content(shape::events(&self.events)))
-    }
-
-    fn block_content(&self, list: Value) -> String {
-        let before = self.before.as_ref().map(|kept| (&kept.certificate, kept.block.header.time_ms));
-        json!({
-            "block": shape::block(&self.kept.block, before),
-            "block_id": shape::block_id(self.kept.results.block_id),
-            "result_finalize_block": { "events": list, "tx_results": [], "validator_updates": [] },
-        })
-        .to_string()
-    }
-
-    fn block(&self) -> &str {
-        self.block_text.get_or_init(|| self.block_content(shape::events(&self.events)))
-    }
-
-    /// A shorter content, with only the events that the query names: for when all of them do not fit.
-    pub fn shorter(&self, kind: Kind, query: &Query) -> Option<String> {
-        let named = self.events.iter().filter(|event| query.names(&event.kind));
-        let named = || shape::events(&named.clone().cloned().collect::<Vec<_>>());
-        match kind {
-            Kind::Events => Some(self.events_content(named())),
-            Kind::Block => Some(self.block_content(named())),
-            Kind::Header | Kind::Tx => None,
+    /// The content of a message in at most `room` bytes: whole, or with only the events that the query names, or the
+    /// size it has when neither fits. What does not fit is measured, not made.
+    pub fn content<'a>(
+        &'a self,
+        message: &Message<'a>,
+        query: &Query,
+        room: usize,
+    ) -> Result<Cow<'a, str>, usize> {
+        let (around, whole) = match message.kind {
+            Kind::Tx => return fit(message.tx.map_or("", |tx| tx.text.as_str()), room),
+            Kind::Header => return fit(self.header(), room),
+            Kind::Block => (self.around_block(), &self.block_text),
+            Kind::Events => (self.around_events(), &self.events_text),
+        };
+        let around = around.each_ref().map(String::as_str);
+        let length = |of: &dyn Fn(&Typed) -> bool| {
+            let texts = self.chosen(of).map(|text| text.len() + 1).sum::<usize>();
+            around[0].len() + texts.saturating_sub(1) + around[1].len()
+        };
+        let all = length(&|_| true);
+        if all <= room {
+            return Ok(whole.get_or_init(|| self.joined(around, &|_| true)).into());
         }
+        let named = |event: &Typed| query.names(&event.kind);
+        if length(&named) <= room { Ok(self.joined(around, &named).into()) } else { Err(all) }
+    }
+
+    /// Texts of the events for which something holds.
+    fn chosen<'a>(&'a self, of: &'a dyn Fn(&Typed) -> bool) -> impl Iterator<Item = &'a str> {
+        let texts = self
+            .event_texts
+            .get_or_init(|| self.events.iter().map(|event| shape::event(event).to_string()).collect());
+        self.events.iter().zip(texts).filter(|(event, _)| of(event)).map(|(_, text)| text.as_str())
+    }
+
+    fn joined(&self, around: [&str; 2], of: &dyn Fn(&Typed) -> bool) -> String {
+        let events: Vec<&str> = self.chosen(of).collect();
+        [around[0], &events.join(","), around[1]].concat()
+    }
+
+    fn around_events(&self) -> &[String; 2] {
+        self.around_events.get_or_init(|| {
+            let (height, num_txs) = (self.height, self.txs.len());
+            let after = format!(r#"],"height":"{height}","num_txs":"{num_txs}"}}"#);
+            [r#"{"events":["#.to_string(), after]
+        })
+    }
+
+    fn around_block(&self) -> &[String; 2] {
+        self.around_block.get_or_init(|| {
+            let before = self.before.as_ref().map(|kept| (&kept.certificate, kept.block.header.time_ms));
+            let block = shape::block(&self.kept.block, before);
+            let id = shape::block_id(self.kept.results.block_id);
+            [
+                format!(r#"{{"block":{block},"block_id":{id},"result_finalize_block":{{"events":["#),
+                r#"],"tx_results":[],"validator_updates":[]}}"#.to_string(),
+            ]
+        })
+    }
+
+    /// Whether the whole block has been rendered, and where what stands around its events lies.
+    #[cfg(test)]
+    pub fn rendered(&self) -> (bool, Option<*const u8>) {
+        (self.block_text.get().is_some(), self.around_block.get().map(|text| text[0].as_ptr()))
     }
 
     fn header(&self) -> &str {
@@ -197,8 +237,12 @@ impl Told {
     }
 }
 
+fn fit(text: &str, room: usize) -> Result<Cow<'_, str>, usize> {
+    if text.len() <= room { Ok(text.into()) } else { Err(text.len()) }
+}
+
 /// Tells every block, in order, for as long as the node runs.
-pub(super) async fn follow(node: NodeHandle, feed: broadcast::Sender<Arc<Told>>) {
+pub(super) async fn follow(node: NodeHandle, feed: broadcast::Sender<News>) {
     let mut heads = node.heads();
     let mut last = heads.borrow_and_update().height;
     while heads.changed().await.is_ok() {
@@ -207,11 +251,15 @@ pub(super) async fn follow(node: NodeHandle, feed: broadcast::Sender<Arc<Told>>)
         while last < head && feed.receiver_count() > 0 {
             last += 1;
             let (reader, height) = (node.clone(), last);
-            match aside(move || Told::of(&reader, height)).await.and_then(|told| told) {
-                // Without a receiver by now there is nobody to miss it.
-                Ok(told) => drop(feed.send(Arc::new(told))),
-                Err(status) => tracing::error!(height, cause = status.message, "a block could not be told"),
-            }
+            let news = match aside(move || Told::of(&reader, height)).await.and_then(|told| told) {
+                Ok(told) => News::Block(Arc::new(told)),
+                Err(status) => {
+                    tracing::error!(height, cause = status.message, "a block could not be told");
+                    News::Unreadable(height)
+                }
+            };
+            // Without a receiver by now there is nobody to miss it.
+            let _ = feed.send(news);
         }
         last = head;
     }

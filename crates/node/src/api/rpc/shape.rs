@@ -22,12 +22,13 @@ pub(super) fn time(ms: u64) -> String {
 }
 
 pub(super) fn events(list: &[Typed]) -> Value {
-    let attribute = |(key, value): &(String, String)| json!({ "key": key, "value": value, "index": true });
-    let event = |e: &Typed| {
-        let attributes: Vec<Value> = e.attributes.iter().map(attribute).collect();
-        json!({ "type": e.kind, "attributes": attributes })
-    };
     list.iter().map(event).collect()
+}
+
+pub(super) fn event(event: &Typed) -> Value {
+    let attribute = |(key, value): &(String, String)| json!({ "key": key, "value": value, "index": true });
+    let attributes: Vec<Value> = event.attributes.iter().map(attribute).collect();
+    json!({ "type": event.kind, "attributes": attributes })
 }
 
 /// What came of a transaction.

@@ -1,7 +1,7 @@
 //! One websocket connection: requests are answered, and every block's messages go to the subscriptions they satisfy. A
 //! peer that does not read, or is gone without a word, is cut off with a reason.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
 use serde_json::Value;
@@ -12,12 +12,15 @@ use tokio::{
 };
 
 use super::{
-    Door, addressed, answer,
-    feed::{self, Kind, Message, Told},
+    Answers, Door, addressed, answer,
+    feed::{self, Kind, Message, News, Told},
     query::Query,
     refusal, reply,
 };
-use crate::{api::Status, doors::Visitor};
+use crate::{
+    api::Status,
+    doors::{Share, Visitor},
+};
 
 /// Frames are smaller than this; clients close their end on larger ones.
 const MAX_FRAME: usize = 1 << 20;
@@ -46,12 +49,13 @@ type End = (u16, String);
 
 /// Serves a connection until either end is through.
 pub(super) async fn talk(mut socket: WebSocket, door: Door, visitor: Visitor) {
-    let end =
-        match (door.sockets.clone().try_acquire_owned(), door.feed.upgrade().map(|feed| feed.subscribe())) {
-            (Ok(_place), Some(feed)) => converse(&mut socket, &door, &visitor, feed).await,
-            (Err(_), _) => Err((AGAIN, "too many connections: try again later".into())),
-            (_, None) => Err((AWAY, "the node is stopping".into())),
-        };
+    let places = (visitor.share(Share::Websocket), door.sockets.clone().try_acquire_owned());
+    let end = match (places, door.feed.upgrade().map(|feed| feed.subscribe())) {
+        ((Ok(_share), Ok(_place)), Some(feed)) => converse(&mut socket, &door, &visitor, feed).await,
+        ((Err(why), _), _) => Err((AGAIN, why)),
+        ((_, Err(_)), _) => Err((AGAIN, "too many connections: try again later".into())),
+        (_, None) => Err((AWAY, "the node is stopping".into())),
+    };
     let Err((code, reason)) = end else { return };
     tracing::debug!(code, reason, "websocket cut off");
     // The peer may not read these either; then the connection just ends.
@@ -69,17 +73,18 @@ async fn converse(
     socket: &mut WebSocket,
     door: &Door,
     visitor: &Visitor,
-    mut feed: Receiver<Arc<Told>>,
+    mut feed: Receiver<News>,
 ) -> Result<(), End> {
     let mut subscriptions: Vec<Subscription> = Vec::new();
-    let mut calls: JoinSet<String> = JoinSet::new();
+    let mut calls: JoinSet<Answers> = JoinSet::new();
     let mut pulse = interval_at(Instant::now() + PULSE.0, PULSE.0);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
     loop {
         let sent = tokio::select! {
             told = feed.recv() => match told {
-                Ok(told) => tell(socket, &told, &subscriptions).await?,
+                Ok(News::Block(told)) => tell(socket, &told, &subscriptions).await?,
+                Ok(News::Unreadable(height)) => give_up(socket, height, &mut subscriptions).await?,
                 Err(RecvError::Lagged(_)) if subscriptions.is_empty() => ControlFlow::Continue(()),
                 Err(RecvError::Lagged(missed)) => {
                     let cause = format!("read too slowly: {} blocks behind, at most {} are kept", missed as usize + feed::QUEUE, feed::QUEUE);
@@ -88,7 +93,8 @@ async fn converse(
                 Err(RecvError::Closed) => return Err((AWAY, "the node is stopping".into())),
             },
             Some(answer) = calls.join_next(), if !calls.is_empty() => match answer {
-                Ok(answer) => send(socket, Frame::Text(answer.into())).await?,
+                // A batch keeps its place until it is sent.
+                Ok(Answers { text, batch: _place }) => send(socket, Frame::Text(text.into())).await?,
                 // A panic has been told by the runtime; its request stays without an answer.
                 Err(_) => ControlFlow::Continue(()),
             },
@@ -109,8 +115,11 @@ async fn converse(
                 match about_subscriptions(&text, &mut subscriptions) {
                     Some(answer) => send(socket, Frame::Text(answer.into())).await?,
                     None => {
-                        let door = door.clone();
-                        calls.spawn(async move { bounded(&text, answer(&door, &text).await) });
+                        let (door, visitor) = (door.clone(), visitor.clone());
+                        calls.spawn(async move {
+                            let answers = answer(&door, &visitor, &text, MAX_FRAME).await;
+                            bounded(&text, answers)
+                        });
                         ControlFlow::Continue(())
                     }
                 }
@@ -138,11 +147,11 @@ async fn send(socket: &mut WebSocket, frame: Frame) -> Result<ControlFlow<()>, E
 }
 
 /// An answer that fits into a frame, or the error that says how large it is.
-fn bounded(request: &[u8], answer: String) -> String {
-    if answer.len() < MAX_FRAME {
-        return answer;
+fn bounded(request: &[u8], answers: Answers) -> Answers {
+    if answers.text.len() < MAX_FRAME {
+        return answers;
     }
-    refusal(&id_of(request), -32603, &too_large("the answer", answer.len()))
+    refusal(&id_of(request), -32603, &too_large("the answer", answers.text.len())).into()
 }
 
 fn id_of(request: &[u8]) -> Value {
@@ -216,19 +225,36 @@ async fn tell(
     Ok(ControlFlow::Continue(()))
 }
 
-/// A message as a frame; without what the query does not name if it is too large, or the error that says how large.
-fn fitting(told: &Told, s: &Subscription, message: &Message) -> String {
-    let name = message.kind.name();
-    let whole = frame(s, name, &message.content, &message.labels);
-    if whole.len() < MAX_FRAME {
-        return whole;
+/// Ends all subscriptions: each is told which block it would have missed in silence.
+async fn give_up(
+    socket: &mut WebSocket,
+    height: u64,
+    subscriptions: &mut Vec<Subscription>,
+) -> Result<ControlFlow<()>, End> {
+    for s in std::mem::take(subscriptions) {
+        let why = format!(
+            "block {height} cannot be told, so this subscription has ended: subscribe again, and ask another node \
+             for the block"
+        );
+        let sent = send(socket, Frame::Text(refusal(&s.id, -32603, &why).into())).await?;
+        if sent.is_break() {
+            return Ok(sent);
+        }
     }
-    let shorter =
-        told.shorter(message.kind, &s.query).map(|content| frame(s, name, &content, &message.labels));
-    shorter.filter(|text| text.len() < MAX_FRAME).unwrap_or_else(|| {
-        let what = format!("{name} of block {}", told.height);
-        refusal(&s.id, -32603, &too_large(&what, whole.len()))
-    })
+    Ok(ControlFlow::Continue(()))
+}
+
+/// A message as a frame; without what the query does not name if it is too large, or the error that says how large.
+fn fitting<'a>(told: &'a Told, s: &Subscription, message: &Message<'a>) -> String {
+    let name = message.kind.name();
+    let around = frame(s, name, "", &message.labels).len();
+    match told.content(message, &s.query, (MAX_FRAME - 1).saturating_sub(around)) {
+        Ok(content) => frame(s, name, &content, &message.labels),
+        Err(bytes) => {
+            let what = format!("{name} of block {}", told.height);
+            refusal(&s.id, -32603, &too_large(&what, around + bytes))
+        }
+    }
 }
 
 /// Contents are put in as they are: they have been made once for all who listen.
@@ -296,5 +322,43 @@ mod tests {
         }
         let header = frames("tm.event='NewBlockHeader'");
         assert_eq!(header[0]["result"]["data"]["value"]["header"]["height"], "9");
+    }
+
+    #[test]
+    fn a_block_too_large_for_a_frame_is_rendered_once_however_many_listen() {
+        let told = told(vec![event("small", 9), event("large", 1_100_000)]);
+        let queries: Vec<Query> = (0..200)
+            .map(|n| {
+                Query::parse(&format!(
+                    "tm.event='NewBlock' AND small.a CONTAINS 'x' AND block.height > {}",
+                    n % 9
+                ))
+            })
+            .map(Result::unwrap)
+            .collect();
+        let mut around = None;
+        for (n, query) in queries.into_iter().enumerate() {
+            let s = Subscription { id: json!(n), kinds: Kind::of(&query), query };
+            for message in told.messages(&s.query, &s.kinds) {
+                let text = fitting(&told, &s, &message);
+                assert!(text.len() < 5_000 && text.contains("small"), "{}", text.len());
+            }
+            let (whole, now) = told.rendered();
+            assert!(!whole, "what fits nobody's frame is not made");
+            assert!(*around.get_or_insert(now) == now && now.is_some(), "made once");
+        }
+        // What it looks like is what it looked like when it was rendered in one piece.
+        let small = told_of_small();
+        let query = Query::parse("tm.event='NewBlock'").unwrap();
+        let kinds = Kind::of(&query);
+        let message = &small.messages(&query, &kinds)[0];
+        let text = small.content(message, &query, MAX_FRAME).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value.to_string(), text);
+        assert_eq!(value["result_finalize_block"]["events"].as_array().unwrap().len(), 2);
+    }
+
+    fn told_of_small() -> Told {
+        told(vec![event("small", 9), event("tiny", 1)])
     }
 }

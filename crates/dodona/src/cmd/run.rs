@@ -1,0 +1,32 @@
+//! What commands that run until somebody ends them share: the polite ways to be ended, and a voice for people.
+
+use std::io::Write;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A line for people, on standard error; if nobody is left to read it, so be it.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The polite ways to end a program: Ctrl-C, kill, closing the terminal.
+pub struct Ends([Signal; 3]);
+
+impl Ends {
+    /// From here on the signals do not end the program by themselves. Needs a runtime around it.
+    pub fn watch() -> std::io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [a, b, c] = kinds.map(signal);
+        Ok(Self([a?, b?, c?]))
+    }
+
+    /// Resolves when somebody asks the program to end.
+    pub async fn any(&mut self) {
+        let [a, b, c] = &mut self.0;
+        tokio::select! {
+            _ = a.recv() => {}
+            _ = b.recv() => {}
+            _ = c.recv() => {}
+        }
+    }
+}

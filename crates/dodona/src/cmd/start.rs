@@ -1,0 +1,164 @@
+//! `dodona start`: one node of a chain, until it is told to end. Everything it does is in its home.
+
+use std::{
+    io::Read,
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use dodona_consensus::engine::PeerAddress;
+use dodona_node::{
+    Clock, Home, Networking, Node, NodeConfig, NodeError, Pace,
+    config::{Moniker, NodeFile},
+    peer::{PeerConfig, PeerKey},
+    snapshot::Schedule,
+};
+use tokio::sync::Notify;
+
+use crate::{
+    cli::StartArgs,
+    cmd::{
+        net,
+        run::{Ends, tell},
+    },
+};
+
+/// How often the log gets a line about where the chain is.
+const NEWS: Duration = Duration::from_secs(10);
+
+pub fn run(args: StartArgs) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(async { serve(args, Ends::watch()?).await });
+    // A read of standard input cannot be called off: do not wait for it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
+    let file = settings(&args)?;
+    let home = Home::load(&args.home)?;
+    let chain = home.genesis().chain_id.clone();
+    let votes = home.is_in_genesis();
+    // One secret for both networks; the gossip uses a digest of it.
+    let gossip_key = PeerKey::from_seed(&home.network_key()?.to_bytes());
+    let door = |address: Option<SocketAddr>| address.map(claim).transpose();
+    let faucet = args.faucet_key.as_deref().map(net::key).transpose()?;
+    let mut config = NodeConfig {
+        faucet,
+        index_blocks: file.store.index_blocks,
+        rest: door(file.doors.rest)?,
+        grpc: door(file.doors.grpc)?,
+        rpc: door(file.doors.rpc)?,
+        ..NodeConfig::quiet(home, Clock::Wall, Pace::Target(file.consensus.block_time))
+    };
+    config.network = Some(Networking {
+        moniker: file.moniker.as_str().to_string(),
+        stalled_after: file.consensus.stall,
+        ..Networking::tcp(file.consensus.listen, named(&file.consensus.persistent)?)
+    });
+    config.peering =
+        Some(PeerConfig::new(gossip_key, Some(file.peers.listen), file.peers.persistent.clone()));
+    config.keep_blocks = file.store.keep_blocks;
+    config.snapshots = Schedule { every: file.store.snapshot_every, ..Schedule::default() };
+    let mut node = match Node::start(config).await {
+        Ok(node) => node,
+        Err(reason) => return Ok(end_with(&reason)),
+    };
+    let shown = |address: Option<SocketAddr>| address.map_or("closed".to_string(), |a| a.to_string());
+    tell(&format!(
+        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, validators {}",
+        file.moniker.as_str(),
+        if votes { "" } else { " (not a validator of its genesis)" },
+        node.handle().head().height,
+        shown(node.rest_address()),
+        shown(node.grpc_address()),
+        shown(node.rpc_address()),
+        file.consensus.listen,
+    ));
+    let orphaned = Arc::new(Notify::new());
+    if args.until_stdin_closes {
+        let orphaned = orphaned.clone();
+        std::thread::spawn(move || {
+            // Nothing is ever said on it: its end is the message.
+            let _ = std::io::copy(&mut std::io::stdin().lock().take(1 << 20), &mut std::io::sink());
+            orphaned.notify_one();
+        });
+    }
+    let handle = node.handle().clone();
+    let mut news = tokio::time::interval(NEWS);
+    let mut last = (handle.head().height, Instant::now());
+    let outcome = loop {
+        tokio::select! {
+            reason = node.failed() => break Err(reason),
+            () = ends.any() => break Ok(()),
+            () = orphaned.notified() => break Ok(()),
+            _ = news.tick() => {
+                let height = handle.head().height;
+                let pace = (height - last.0) as f64 / last.1.elapsed().as_secs_f64().max(1e-9);
+                tracing::info!(height, blocks_per_second = format!("{pace:.2}"), "chain");
+                last = (height, Instant::now());
+            }
+        }
+    };
+    match outcome {
+        Ok(()) => {
+            tell("ending: doors close, the last block is on disk");
+            node.stop().await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(reason) => Ok(end_with(&reason)),
+    }
+}
+
+/// Tells why, and what a supervisor should do about it.
+fn end_with(reason: &NodeError) -> ExitCode {
+    tell(&format!("error: {reason}"));
+    ExitCode::from(reason.exit_code())
+}
+
+/// An operator's doors are where the settings say, or nowhere: no other port is taken silently.
+fn claim(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| {
+        format!("cannot listen at {address}: another node there? Change [doors] in config.toml")
+    })
+}
+
+fn named(persistent: &[String]) -> Result<Vec<PeerAddress>> {
+    persistent.iter().map(|text| text.parse().map_err(anyhow::Error::from)).collect()
+}
+
+/// The file, and over it what was said on the command line or in the environment.
+fn settings(args: &StartArgs) -> Result<NodeFile> {
+    let mut file = NodeFile::read(&args.home)?;
+    if let Some(name) = &args.moniker {
+        file.moniker = Moniker::try_from(name.clone()).map_err(anyhow::Error::msg)?;
+    }
+    if let Some(listen) = args.listen {
+        file.consensus.listen = listen;
+    }
+    if !args.persistent.is_empty() {
+        file.consensus.persistent = args.persistent.clone();
+    }
+    if let Some(time) = args.block_time {
+        file.consensus.block_time = time.into();
+    }
+    let doors = [
+        (&args.rest, &mut file.doors.rest),
+        (&args.grpc, &mut file.doors.grpc),
+        (&args.rpc, &mut file.doors.rpc),
+    ];
+    for (said, door) in doors {
+        match said.as_deref() {
+            None => {}
+            Some("") => *door = None,
+            Some(text) => {
+                let parsed = text.parse().with_context(|| format!("`{text}` is no address"));
+                *door = Some(parsed?);
+            }
+        }
+    }
+    Ok(file)
+}

@@ -1,0 +1,79 @@
+//! `dodona status` and `dodona peers`: how a node is, asked over its own doors.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::net;
+use crate::{
+    cli::{Output, PeersArgs, StatusArgs},
+    output::print,
+};
+
+/// Largest answer that is read, bytes.
+const MAX_ANSWER: u64 = 8 << 20;
+
+pub fn status(args: StatusArgs) -> Result<()> {
+    let s = net::client(&args.node).status()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let age = now.saturating_sub(s.time_ms) as f64 / 1_000.0;
+    if args.output == Output::Json {
+        let shown = json!({
+            "chain_id": s.chain_id, "height": s.height, "block_id": hex::encode(&s.block_id),
+            "app_hash": hex::encode(&s.app_hash), "time_ms": s.time_ms, "age_seconds": age, "txs": s.txs,
+            "mempool_txs": s.mempool_txs, "accounts": s.accounts, "supply": s.supply, "gas_price": s.gas_price,
+            "version": s.version,
+        });
+        return print(&format!("{shown}\n"));
+    }
+    let supply = s.supply.parse().map_or_else(|_| s.supply.clone(), net::allo);
+    print(&format!(
+        "chain      {}\nblock      {}, {}\nid         {}\nstate root {}\nwaiting    {} transactions\nsince genesis {} transactions, {} accounts, {supply}\ngas price  {} uallo\nversion    {}\n",
+        s.chain_id,
+        s.height,
+        // A compressed clock has a time of its own.
+        if age < 86_400.0 {
+            format!("{age:.1} s old")
+        } else {
+            format!("its time is {} days ago", (age / 86_400.0) as u64)
+        },
+        hex::encode(&s.block_id),
+        hex::encode(&s.app_hash),
+        s.mempool_txs,
+        s.txs,
+        s.accounts,
+        s.gas_price,
+        s.version
+    ))
+}
+
+pub fn peers(args: PeersArgs) -> Result<()> {
+    let url = format!("{}/net_info", args.rpc.trim_end_matches('/'));
+    let config =
+        ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_secs(10))).build();
+    let hint = || format!("cannot ask {url}: is a node running, and is this its RPC address?");
+    let mut response = ureq::Agent::from(config).get(&url).call().with_context(hint)?;
+    let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().with_context(hint)?;
+    let answer: Value = serde_json::from_slice(&body).with_context(hint)?;
+    let result = &answer["result"];
+    if args.output == Output::Json {
+        return print(&format!("{result}\n"));
+    }
+    let peers = result["peers"].as_array().cloned().unwrap_or_default();
+    if peers.is_empty() {
+        return print("no peers: alone, or nobody reached yet (see [consensus] persistent in config.toml)\n");
+    }
+    let text = |v: &Value| v.as_str().unwrap_or("-").to_string();
+    let mut out = format!("{:<56}{:<20}address\n", "peer", "moniker");
+    for peer in &peers {
+        let info = &peer["node_info"];
+        out.push_str(&format!(
+            "{:<56}{:<20}{}\n",
+            text(&info["id"]),
+            text(&info["moniker"]),
+            text(&peer["remote_ip"])
+        ));
+    }
+    print(&out)
+}

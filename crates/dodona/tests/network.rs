@@ -1,0 +1,181 @@
+//! A network on one machine, as its operators make it: the ceremony of a genesis, and four validators in four processes.
+#![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+fn dodona(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dodona"));
+    for name in ["DODONA_LOG", "DODONA_NODE", "DODONA_HOME", "DODONA_KEY"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).args(args);
+    command
+}
+
+fn run(args: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = dodona(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
+    (status.code().unwrap(), text(&stdout), text(&stderr))
+}
+
+fn done(args: &[&str]) -> String {
+    let (code, out, err) = run(args);
+    assert_eq!(code, 0, "{args:?}: {err}");
+    out
+}
+
+fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).to_str().unwrap().to_string()
+}
+
+#[test]
+fn strangers_agree_on_a_genesis_and_a_changed_declaration_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let genesis = path(dir.path(), "genesis.json");
+    done(&["genesis", "new", "--chain-id", "grove-1", "--out", &genesis]);
+    let (code, _, err) = run(&["genesis", "new", "--chain-id", "grove-1", "--out", &genesis]);
+    assert!(code == 1 && err.contains("exists already"), "{err}");
+
+    let mut declarations = Vec::new();
+    for name in ["alder", "birch"] {
+        let home = path(dir.path(), name);
+        let made: Value =
+            serde_json::from_str(&done(&["init", "--home", &home, "--moniker", name, "--output", "json"]))
+                .unwrap();
+        let again = done(&["init", "--home", &home, "--output", "json"]);
+        assert!(again.contains(made["public_key"].as_str().unwrap()), "a key is made once");
+        let operator = made["operator"].as_str().unwrap();
+        let out = path(dir.path(), &format!("{name}.json"));
+        done(&[
+            "genesis",
+            "add-validator",
+            "--home",
+            &home,
+            "--genesis",
+            &genesis,
+            "--operator",
+            operator,
+            "--power",
+            "500",
+            "--moniker",
+            name,
+            "--out",
+            &out,
+        ]);
+        declarations.push(out);
+    }
+    let forged = path(dir.path(), "forged.json");
+    fs::write(&forged, fs::read_to_string(&declarations[1]).unwrap().replace("500", "900")).unwrap();
+    let (code, _, err) = run(&["genesis", "collect", &genesis, &forged]);
+    assert!(code == 1 && err.contains("signature"), "{err}");
+
+    let told = done(&["genesis", "collect", &genesis, &declarations[0], &declarations[1]]);
+    assert!(told.contains("validators  2") && told.contains("50.00 %"), "{told}");
+    let checked: Value =
+        serde_json::from_str(&done(&["genesis", "validate", &genesis, "--output", "json"])).unwrap();
+    assert_eq!(checked["power"], 1_000);
+    assert!(told.contains(checked["hash"].as_str().unwrap()), "everybody compares the same hash");
+}
+
+/// A localnet that ends with the test.
+struct Localnet {
+    child: Child,
+    nodes: Vec<Value>,
+}
+
+impl Localnet {
+    fn start(home: &str, validators: &str) -> Self {
+        let mut child = dodona(&["localnet", "--validators", validators, "--home", home, "--output", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: `{line}`"));
+        Self { child, nodes: told["nodes"].as_array().unwrap().clone() }
+    }
+
+    fn url(&self, n: usize, door: &str) -> String {
+        format!("http://{}", self.nodes[n][door].as_str().unwrap())
+    }
+
+    fn status(&self, n: usize) -> Option<Value> {
+        let (code, out, _) = run(&["status", "--node", &self.url(n, "rest"), "--output", "json"]);
+        (code == 0).then(|| serde_json::from_str(&out).unwrap())
+    }
+
+    fn height(&self, n: usize) -> u64 {
+        self.status(n).and_then(|s| s["height"].as_u64()).unwrap_or(0)
+    }
+
+    fn pids(&self) -> Vec<String> {
+        self.nodes.iter().map(|n| n["pid"].to_string()).collect()
+    }
+}
+
+impl Drop for Localnet {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn within(seconds: u64, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn lives(pid: &str) -> bool {
+    Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().unwrap().success()
+}
+
+#[test]
+fn four_processes_are_one_chain_survive_the_loss_of_one_and_all_end_when_their_maker_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = path(dir.path(), "net");
+    let mut net = Localnet::start(&home, "4");
+    assert!((0..4).all(|n| net.height(n) > 0));
+    within(30, "everybody knows everybody", || {
+        let (_, out, _) = run(&["peers", "--rpc", &net.url(2, "rpc"), "--output", "json"]);
+        out.contains("\"n_peers\":\"3\"")
+    });
+
+    // A transaction given to one node is in a block although that node alone decides nothing.
+    let topic = path(dir.path(), "topic.toml");
+    let text = "title = \"t\"\ntarget = \"x\"\nunit = \"u\"\ntruth_source = \"https://example.org\"\n\
+        resolution = \"as it says\"\n[schedule]\nepoch_length = 5\nworker_window = 2\ntruth_lag = 7\ntruth_window = 3\n";
+    fs::write(&topic, text).unwrap();
+    done(&["topic", "create", &topic, "--key", "demo:consumer", "--node", &net.url(3, "rest")]);
+    within(10, "the others have it too", || {
+        run(&["topic", "show", "1", "--node", &net.url(0, "rest")]).0 == 0
+    });
+
+    // One of four is killed without notice: the rest go on, and it comes back with the next start.
+    let pids = net.pids();
+    Command::new("kill").args(["-9", &pids[1]]).status().unwrap();
+    let before = net.height(0);
+    within(60, "three of four make blocks", || net.height(0) > before + 2);
+
+    // The maker is killed: nobody stays behind.
+    net.child.kill().unwrap();
+    net.child.wait().unwrap();
+    within(30, "the nodes end with their maker", || !pids.iter().any(|pid| lives(pid)));
+
+    let again = Localnet::start(&home, "4");
+    within(60, "all four are there again and go on", || (0..4).all(|n| again.height(n) > before + 3));
+    let (code, _, err) = run(&["localnet", "--validators", "3", "--home", &home]);
+    assert!(code == 1 && err.contains("holds a network of 4"), "{err}");
+}

@@ -1,0 +1,216 @@
+//! `dodona-sim`: what is done to networks so that it does not happen to yours. For developers and for those who want to
+//! see it with their own eyes.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Parser, Subcommand, ValueEnum, builder::PossibleValue};
+use dodona_sim::{
+    network::{Plan, run, shrink},
+    processes::chaos::{self, Fault, Soak},
+};
+
+/// Runs that may be spent on making a broken plan smaller.
+const SHRINK: usize = 60;
+
+/// Break networks, and see whether they stay one.
+#[derive(Parser)]
+#[command(name = "dodona-sim", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Real processes under load, one fault after another; ends with status 1 at the first broken promise
+    Chaos(ChaosArgs),
+    /// Networks in one thread under a made-up clock and network: the plans of many seeds; a broken one is made smaller
+    Seeds {
+        /// The first seed
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        count: u64,
+    },
+    /// Run one plan twice: both have to come to the same
+    Run {
+        /// As `seeds` and `plan` print it
+        plan: String,
+    },
+    /// Print the plan of a seed
+    Plan {
+        /// The seed
+        seed: u64,
+    },
+}
+
+#[derive(clap::Args)]
+struct ChaosArgs {
+    /// How long
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
+    /// Order and details of the faults
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many validators
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(4..=16))]
+    validators: u8,
+    /// How many workers
+    #[arg(long, default_value_t = 30)]
+    workers: u16,
+    /// From one block to the next
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    block_time: humantime::Duration,
+    /// Only these faults; may be repeated
+    #[arg(long, value_name = "FAULT", value_delimiter = ',')]
+    only: Vec<Chosen>,
+    /// The `dodona` program [default: the one beside this]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// An empty folder for the network; kept [default: a temporary one, kept only when a promise was broken]
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The outcome as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A fault by its name.
+#[derive(Copy, Clone)]
+struct Chosen(Fault);
+
+impl ValueEnum for Chosen {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Chosen; Fault::ALL.len()] = {
+            let mut all = [Chosen(Fault::Kill); Fault::ALL.len()];
+            let mut i = 0;
+            while i < all.len() {
+                all[i] = Chosen(Fault::ALL[i]);
+                i += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()))
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Chaos(args) => chaos(args),
+        Command::Seeds { from, count } => seeds(from, count),
+        Command::Run { plan } => match plan.parse::<Plan>() {
+            Ok(plan) => twice(&plan),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(2)
+            }
+        },
+        Command::Plan { seed } => {
+            println!("{}", Plan::draw(seed));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn seeds(from: u64, count: u64) -> ExitCode {
+    let begun = Instant::now();
+    for seed in from..from.saturating_add(count) {
+        let plan = Plan::draw(seed);
+        match run(&plan) {
+            Ok(report) => println!("{seed}: {report}"),
+            Err(broken) => {
+                eprintln!("{seed}: {broken}\nlooking for a smaller plan ...");
+                let smaller = shrink(broken, SHRINK);
+                eprintln!("{smaller}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{count} seeds kept all promises, {} s", begun.elapsed().as_secs());
+    ExitCode::SUCCESS
+}
+
+fn twice(plan: &Plan) -> ExitCode {
+    match (run(plan), run(plan)) {
+        (Ok(once), Ok(again)) if once == again => {
+            println!("{once}");
+            ExitCode::SUCCESS
+        }
+        (Ok(once), Ok(again)) => {
+            eprintln!("one plan, two runs:\n{once}\n{again}");
+            ExitCode::FAILURE
+        }
+        (Err(broken), _) | (_, Err(broken)) => {
+            eprintln!("{broken}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chaos(args: ChaosArgs) -> ExitCode {
+    let failed = |what: String| {
+        eprintln!("error: {what}");
+        ExitCode::FAILURE
+    };
+    let temporary = match tempfile::Builder::new().prefix("dodona-chaos-").tempdir() {
+        Ok(dir) => dir,
+        Err(cause) => return failed(format!("no folder for the network: {cause}")),
+    };
+    let dir = args.home.clone().unwrap_or_else(|| temporary.path().to_path_buf());
+    let program = match (args.program, std::env::current_exe()) {
+        (Some(program), _) => program,
+        (None, Ok(own)) => chaos::beside(&own),
+        (None, Err(cause)) => return failed(format!("where this program is: {cause}")),
+    };
+    if !program.is_file() {
+        return failed(format!(
+            "{} is not there: build it (`cargo build --release`) or name it with --program",
+            program.display()
+        ));
+    }
+    let soak = Soak {
+        program,
+        dir: dir.clone(),
+        time: Duration::from_secs(60 * args.minutes),
+        seed: args.seed,
+        validators: args.validators,
+        workers: args.workers,
+        block_time: args.block_time.into(),
+        only: args.only.iter().map(|chosen| chosen.0).collect(),
+    };
+    match chaos::run(&soak, &mut |line| eprintln!("{line}")) {
+        Ok(outcome) if args.json => {
+            println!("{}", serde_json::json!(outcome));
+            ExitCode::SUCCESS
+        }
+        Ok(outcome) => {
+            println!(
+                "{:.0} s, {} blocks, {} transactions, {} epochs scored; {} transactions shown and found again",
+                outcome.seconds, outcome.blocks, outcome.txs, outcome.epochs, outcome.acknowledged
+            );
+            println!("{:<12}{:>6}{:>22}", "fault", "times", "longest recovery");
+            for (fault, times) in &outcome.faults {
+                println!("{fault:<12}{times:>6}{:>20.1} s", outcome.recovery[fault]);
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let kept = temporary.keep();
+            let dir = if args.home.is_some() { dir } else { kept };
+            failed(format!(
+                "{error}\nthe network is kept in {}; the same again: --seed {}",
+                dir.display(),
+                args.seed
+            ))
+        }
+    }
+}
