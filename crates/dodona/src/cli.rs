@@ -494,7 +494,7 @@ pub enum GenesisCommand {
         /// Name for people
         #[arg(long, value_name = "NAME", default_value = "")]
         moniker: String,
-        /// File to write [default: validator-<first digits of the key>.json]
+        /// File to write [default: validator-, the first digits of the key, .json]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -541,6 +541,10 @@ pub struct StartArgs {
     /// RPC door, likewise
     #[arg(long, value_name = "ADDRESS", env = "DODONA_RPC")]
     pub rpc: Option<String>,
+    /// A home without a chain begins with a snapshot of its peers that follows from this file (made by `dodona trust
+    /// export`, or genesis.json), instead of executing every block
+    #[arg(long, value_name = "FILE", env = "DODONA_TRUST")]
+    pub trust: Option<PathBuf>,
     /// Development networks only: key of an account that gives tokens to new addresses
     #[arg(long, value_name = "KEY", env = "DODONA_FAUCET_KEY", hide_env_values = true)]
     pub faucet_key: Option<String>,

@@ -179,3 +179,69 @@ fn four_processes_are_one_chain_survive_the_loss_of_one_and_all_end_when_their_m
     let (code, _, err) = run(&["localnet", "--validators", "3", "--home", &home]);
     assert!(code == 1 && err.contains("holds a network of 4"), "{err}");
 }
+
+#[test]
+fn a_new_node_begins_with_a_proven_snapshot_of_its_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = path(dir.path(), "net");
+    // Made once with the usual settings, then told to make snapshots.
+    drop(Localnet::start(&home, "1"));
+    let first = dir.path().join("net/node1");
+    let settings = fs::read_to_string(first.join("config.toml")).unwrap();
+    assert!(settings.contains("snapshot_every = 0"));
+    fs::write(first.join("config.toml"), settings.replace("snapshot_every = 0", "snapshot_every = 4"))
+        .unwrap();
+    sleep(Duration::from_secs(1));
+    let net = Localnet::start(&home, "1");
+    let trust = path(dir.path(), "trust.json");
+    fs::write(&trust, done(&["trust", "export", "--node", &net.url(0, "rest")])).unwrap();
+    // A snapshot counts if it is not older than what is trusted.
+    let trusted = net.height(0);
+    within(60, "a newer snapshot is made", || net.height(0) > trusted + 6);
+
+    let joining = dir.path().join("joining");
+    let new = path(dir.path(), "joining");
+    done(&["init", "--home", &new]);
+    fs::copy(first.join("genesis.json"), joining.join("genesis.json")).unwrap();
+    let port =
+        |line: &str| settings.lines().filter(|l| l.starts_with(line)).map(String::from).collect::<Vec<_>>();
+    let listens = port("listen = ");
+    let plain = |line: &str| line.trim_start_matches("listen = ").trim_matches('"').to_string();
+    let own = fs::read_to_string(joining.join("config.toml")).unwrap();
+    let own = own
+        .replace("0.0.0.0:26656", "127.0.0.1:0")
+        .replace("0.0.0.0:26655", "127.0.0.1:0")
+        .replacen("persistent = []", &format!("persistent = [\"{}\"]", plain(&listens[0])), 1)
+        .replacen("persistent = []", &format!("persistent = [\"{}\"]", plain(&listens[1])), 1);
+    fs::write(joining.join("config.toml"), own).unwrap();
+    let mut child = dodona(&["start", "--home", &new, "--trust", &trust])
+        .args(["--rest", "", "--grpc", "", "--rpc", ""])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
+        let ready = line.starts_with("REST closed");
+        told.push(line);
+        if ready {
+            break;
+        }
+    }
+    let told = told.join("\n");
+    // It follows the chain from there; then it is asked to end, and does.
+    sleep(Duration::from_secs(4));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+    assert!(told.contains("begins after block"), "{told}");
+    assert!(status.success(), "{told}");
+    let word = |after: &str| {
+        told.split(after).nth(1).unwrap().split([' ', ':', '\n']).next().unwrap().parse::<u64>()
+    };
+    let begun = word("begins after block ").unwrap();
+    assert!(begun > trusted && begun.is_multiple_of(4), "{told}");
+    assert!(word("from block ").unwrap() >= begun, "{told}");
+    let replayed = done(&["replay", "--home", &new, "--output", "json"]);
+    let replayed: Value = serde_json::from_str(&replayed).unwrap();
+    assert_eq!(replayed["after"], begun);
+    assert!(replayed["blocks"].as_u64().unwrap() > 0, "it followed the chain: {replayed}");
+}

@@ -190,7 +190,7 @@ impl NodeFile {
              \n[consensus]\n# Where other validators reach this one.\nlisten = {}\n\
              # PEER_ID@HOST:PORT of nodes to stay connected to; `dodona init` and `dodona status` print a node's own.\n\
              persistent = {}\n# From one block to the next. The same for all validators.\nblock_time = {}\n\
-             # Without a new block for this long the process ends with status 3, so that its supervisor starts it\n\
+             # Without a new block for this long the process ends with status 75, so that its supervisor starts it\n\
              # again; \"0s\" is never.\nstall = {}\n\
              \n[peers]\n# Where other nodes bring transactions.\nlisten = {}\n\
              # Addresses HOST:PORT of nodes to stay connected to; others are learned from them.\npersistent = {}\n\

@@ -16,7 +16,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     cli::{GenesisCommand, Output},
-    cmd::net::{allo, amount},
+    cmd::{
+        net::{allo, amount},
+        now_ms,
+    },
     output::print,
 };
 
@@ -148,8 +151,4 @@ fn describe(genesis: &Genesis) -> String {
         out.push_str("note: one validator has a third of the power or more: without it no block is made\n");
     }
     out
-}
-
-fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

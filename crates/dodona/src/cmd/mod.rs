@@ -20,7 +20,11 @@ pub mod topic;
 pub mod trust;
 pub mod verify;
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result};
 use dodona_participant::{data, series::Series};
@@ -37,4 +41,9 @@ fn load_series(name: &str) -> Result<Series> {
     })?;
     let stem = path.file_stem().map_or_else(|| "series".into(), |s| s.to_string_lossy().into_owned());
     Series::from_csv(stem, file).with_context(|| format!("cannot use {name}"))
+}
+
+/// This machine's clock, unix milliseconds.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

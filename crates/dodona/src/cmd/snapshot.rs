@@ -9,6 +9,7 @@ use dodona_node::{
 };
 use serde_json::{Value, json};
 
+use super::now_ms;
 use crate::{
     cli::{Output, SnapshotCommand},
     output::print,
@@ -108,10 +109,4 @@ fn tell(what: &str, head: &Head, path: &Path, bytes: u64, output: Output) -> Res
         path.display(),
         head.manifest.pieces.len(),
     ))
-}
-
-fn now_ms() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    // A clock before 1970 makes no trust file too old.
-    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

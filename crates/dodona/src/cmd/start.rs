@@ -1,8 +1,10 @@
 //! `dodona start`: one node of a chain, until it is told to end. Everything it does is in its home.
 
 use std::{
+    fs,
     io::Read,
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,18 +16,20 @@ use dodona_node::{
     Clock, Home, Networking, Node, NodeConfig, NodeError, Pace,
     config::{Moniker, NodeFile},
     peer::{PeerConfig, PeerKey},
-    snapshot::Schedule,
+    snapshot::{self, Anchor, Schedule},
 };
 use tokio::sync::Notify;
 
 use crate::{
     cli::StartArgs,
     cmd::{
-        net,
+        net, now_ms,
         run::{Ends, tell},
     },
 };
 
+/// How long peers with a snapshot are looked for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the log gets a line about where the chain is.
 const NEWS: Duration = Duration::from_secs(10);
 
@@ -44,6 +48,9 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
     let votes = home.is_in_genesis();
     // One secret for both networks; the gossip uses a digest of it.
     let gossip_key = PeerKey::from_seed(&home.network_key()?.to_bytes());
+    if let Some(trust) = args.trust.as_deref().filter(|_| !home.store_path().exists()) {
+        join(&home, trust, PeerConfig::new(gossip_key.clone(), None, file.peers.persistent.clone())).await?;
+    }
     let door = |address: Option<SocketAddr>| address.map(claim).transpose();
     let faucet = args.faucet_key.as_deref().map(net::key).transpose()?;
     let mut config = NodeConfig {
@@ -111,6 +118,24 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         }
         Err(reason) => Ok(end_with(&reason)),
     }
+}
+
+/// Fetches the newest snapshot of the peers and makes it the home's state, if it follows from what is trusted.
+async fn join(home: &Home, trust: &Path, peering: PeerConfig) -> Result<()> {
+    let document = fs::read(trust).with_context(|| format!("cannot read {}", trust.display()))?;
+    let anchor = Anchor::from_json(&document).with_context(|| trust.display().to_string())?;
+    tell("looking for a snapshot among the peers");
+    let begun = Instant::now();
+    let joined = snapshot::join(home.dir(), home.genesis(), peering, anchor, now_ms(), PATIENCE)
+        .await
+        .context("no snapshot to begin with; without --trust the node executes every block instead")?;
+    tell(&format!(
+        "begins after block {}: {} bytes, proven, in {:.1} s",
+        joined.head.header.height.0,
+        joined.bytes,
+        begun.elapsed().as_secs_f64()
+    ));
+    Ok(())
 }
 
 /// Tells why, and what a supervisor should do about it.

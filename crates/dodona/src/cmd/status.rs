@@ -1,11 +1,9 @@
 //! `dodona status` and `dodona peers`: how a node is, asked over its own doors.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::net;
+use super::{net, now_ms};
 use crate::{
     cli::{Output, PeersArgs, StatusArgs},
     output::print,
@@ -16,8 +14,7 @@ const MAX_ANSWER: u64 = 8 << 20;
 
 pub fn status(args: StatusArgs) -> Result<()> {
     let s = net::client(&args.node).status()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-    let age = now.saturating_sub(s.time_ms) as f64 / 1_000.0;
+    let age = now_ms().saturating_sub(s.time_ms) as f64 / 1_000.0;
     if args.output == Output::Json {
         let shown = json!({
             "chain_id": s.chain_id, "height": s.height, "block_id": hex::encode(&s.block_id),
