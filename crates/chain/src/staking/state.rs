@@ -13,7 +13,7 @@ use crate::validators;
 pub type Key = [u8; 20];
 
 /// Operator → validator; without texts, because every block reads it. Written by everything that concerns it, through
-/// [`super::validator::save`]; deleted when nobody has a share in it and it cannot be punished any more.
+/// `validator::save`; deleted when nobody has a share in it and it cannot be punished any more.
 pub const VALIDATORS: Map<Key, Validator> = Map::new(*b"sv");
 /// Operator → what people read about it. Written by create and edit, deleted with the validator.
 pub const TEXTS: Map<Key, Description> = Map::new(*b"sx");
@@ -21,7 +21,7 @@ pub const TEXTS: Map<Key, Description> = Map::new(*b"sx");
 /// never votes again.
 pub const KEYS: Map<Key, Key> = Map::new(*b"sk");
 /// (2^128 - 1 - tokens, operator): validators that are not jailed and have a whole ALLO, those with most tokens first.
-/// Kept by [`super::validator::save`].
+/// Kept by `validator::save`.
 pub const RANK: Map<(u128, Key), ()> = Map::new(*b"sr");
 /// Operator → what it and its delegators have earned. Written when a block's income is divided and when somebody
 /// collects; deleted with the validator.
