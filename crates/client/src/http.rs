@@ -44,20 +44,36 @@ impl Http {
         Self { base: base.trim_end_matches('/').to_string(), agent: config.into() }
     }
 
+    /// A page that answers in JSON, such as `/dodona/v1/blocks/7`. Good for other doors of a node too.
+    ///
+    /// # Errors
+    /// [`ClientError`]: what the node says, or that it says nothing.
+    pub fn page(&self, page: &str) -> Result<serde_json::Value, ClientError> {
+        let (status, body) = self.answer(page, self.agent.get(format!("{}{page}", self.base)).call())?;
+        if status != 200 {
+            return Err(problem(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|e| ClientError::Node(format!("the answer is not JSON: {e}")))
+    }
+
     fn post(&self, page: &str, body: serde_json::Value) -> Result<(u16, Vec<u8>), ClientError> {
-        let url = format!("{}{page}", self.base);
+        let request =
+            self.agent.post(format!("{}{page}", self.base)).header("content-type", "application/json");
+        self.answer(page, request.send(body.to_string().as_bytes()))
+    }
+
+    fn answer(
+        &self,
+        page: &str,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(u16, Vec<u8>), ClientError> {
         let unreachable = |e: ureq::Error| {
             ClientError::Node(format!(
-                "cannot reach {url}: {e}; is a node running, and is this its REST address?"
+                "cannot reach {}{page}: {e}; is a node running, and is this its address?",
+                self.base
             ))
         };
-        let text = body.to_string();
-        let mut response = self
-            .agent
-            .post(&url)
-            .header("content-type", "application/json")
-            .send(text.as_bytes())
-            .map_err(unreachable)?;
+        let mut response = response.map_err(unreachable)?;
         let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(unreachable)?;
         Ok((response.status().as_u16(), body))
     }

@@ -1,12 +1,11 @@
 //! The commands that speak to a node, as their user runs them: against a demo that lives in another process.
 #![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStderr, Command, Output, Stdio},
-};
+mod kit;
 
+use std::{fs, io::Write, process::Stdio};
+
+use kit::{Demo, dodona, done, text};
 use serde_json::Value;
 
 const TOPIC: &str = r#"
@@ -27,23 +26,6 @@ stake = "100"
 funding = "2.5"
 "#;
 
-fn dodona(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dodona"));
-    command.env_remove("DODONA_LOG").env_remove("DODONA_NODE").stdin(Stdio::null()).args(args);
-    command
-}
-
-fn text(output: &Output) -> (i32, String, String) {
-    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
-    (output.status.code().unwrap(), shown(&output.stdout), shown(&output.stderr))
-}
-
-fn done(args: &[&str]) -> String {
-    let (code, out, err) = text(&dodona(args).output().unwrap());
-    assert_eq!(code, 0, "{args:?}: {err}");
-    out
-}
-
 fn fails(args: &[&str], words: &[&str]) -> String {
     let (code, out, err) = text(&dodona(args).output().unwrap());
     assert_eq!(code, 1, "{args:?}: {out}{err}");
@@ -52,41 +34,6 @@ fn fails(args: &[&str], words: &[&str]) -> String {
     }
     assert!(!err.contains("panicked"), "{err}");
     out
-}
-
-/// A demo in its live part, which makes a block a second; ends with the test.
-struct Demo {
-    child: Child,
-    node: String,
-    _errors: BufReader<ChildStderr>,
-}
-
-impl Demo {
-    fn start() -> Self {
-        let mut child = dodona(&["demo", "--replay", "30", "--rest-port", "0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let (mut node, mut line) = (String::new(), String::new());
-        // The first live line says that the replay is over.
-        while !line.starts_with("epoch ") {
-            line.clear();
-            assert!(errors.read_line(&mut line).unwrap() > 0, "the demo ended");
-            if let Some(rest) = line.strip_prefix("REST ") {
-                node = rest.split("/topics").next().unwrap().to_string();
-            }
-        }
-        Self { child, node, _errors: errors }
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 #[test]
@@ -121,7 +68,7 @@ fn lint_names_every_refused_field_and_what_an_accepted_topic_costs() {
 
 #[test]
 fn a_topic_is_created_funded_changed_and_shown_on_a_live_node() {
-    let demo = Demo::start();
+    let demo = Demo::start(&[]);
     let node = demo.node.as_str();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("topic.toml");
@@ -152,7 +99,7 @@ fn a_topic_is_created_funded_changed_and_shown_on_a_live_node() {
 
 #[test]
 fn an_exported_epoch_computes_to_the_chains_digits_and_a_changed_one_does_not() {
-    let demo = Demo::start();
+    let demo = Demo::start(&[]);
     let node = demo.node.as_str();
     let dir = tempfile::tempdir().unwrap();
     for topic in ["1", "2"] {

@@ -1,37 +1,19 @@
 //! A network on one machine, as its operators make it: the ceremony of a genesis, and four validators in four processes.
 #![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
+mod kit;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
+use kit::{dodona, done, run};
 use serde_json::Value;
-
-fn dodona(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dodona"));
-    for name in ["DODONA_LOG", "DODONA_NODE", "DODONA_HOME", "DODONA_KEY"] {
-        command.env_remove(name);
-    }
-    command.stdin(Stdio::null()).args(args);
-    command
-}
-
-fn run(args: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = dodona(args).output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
-    (status.code().unwrap(), text(&stdout), text(&stderr))
-}
-
-fn done(args: &[&str]) -> String {
-    let (code, out, err) = run(args);
-    assert_eq!(code, 0, "{args:?}: {err}");
-    out
-}
 
 fn path(dir: &Path, name: &str) -> String {
     dir.join(name).to_str().unwrap().to_string()

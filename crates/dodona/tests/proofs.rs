@@ -2,31 +2,12 @@
 //! codes, and what changed bytes and wrong files come to.
 #![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, ChildStderr, Command, Output, Stdio},
-};
+mod kit;
 
+use std::fs;
+
+use kit::{Demo, dodona, done, text};
 use serde_json::Value;
-
-fn dodona(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dodona"));
-    command.env_remove("DODONA_LOG").env_remove("DODONA_NODE").stdin(Stdio::null()).args(args);
-    command
-}
-
-fn text(output: &Output) -> (i32, String, String) {
-    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
-    (output.status.code().unwrap(), shown(&output.stdout), shown(&output.stderr))
-}
-
-fn done(args: &[&str]) -> String {
-    let (code, out, err) = text(&dodona(args).output().unwrap());
-    assert_eq!(code, 0, "{args:?}: {out}{err}");
-    out
-}
 
 fn fails(args: &[&str], words: &[&str]) -> String {
     let (code, out, err) = text(&dodona(args).output().unwrap());
@@ -38,48 +19,11 @@ fn fails(args: &[&str], words: &[&str]) -> String {
     out
 }
 
-/// A demo in its live part, which makes a block a second; ends with the test.
-struct Demo {
-    child: Child,
-    node: String,
-    _errors: BufReader<ChildStderr>,
-}
-
-impl Demo {
-    fn start(home: &Path) -> Self {
-        let home = home.to_str().unwrap();
-        let ports = ["--rest-port", "0", "--grpc-port", "0", "--rpc-port", "0"];
-        let mut child = dodona(&[&["demo", "--replay", "30", "--home", home], &ports[..]].concat())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let (mut node, mut line) = (String::new(), String::new());
-        // The first live line says that the replay is over.
-        while !line.starts_with("epoch ") {
-            line.clear();
-            assert!(errors.read_line(&mut line).unwrap() > 0, "the demo ended");
-            if let Some(rest) = line.strip_prefix("REST ") {
-                node = rest.split("/topics").next().unwrap().to_string();
-            }
-        }
-        Self { child, node, _errors: errors }
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
 #[test]
 fn a_proof_of_a_live_node_verifies_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("home");
-    let demo = Demo::start(&home);
+    let demo = Demo::start(&["--home", home.to_str().unwrap()]);
     let node = ["--node", demo.node.as_str()];
     let file = |name: &str, text: &str| -> String {
         let path = dir.path().join(name);

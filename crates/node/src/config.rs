@@ -188,7 +188,7 @@ impl NodeFile {
             "# Settings of this node. A flag wins over an environment variable (DODONA_…), that over this file.\n\
              \n# What others call this node.\nmoniker = {}\n\
              \n[consensus]\n# Where other validators reach this one.\nlisten = {}\n\
-             # PEER_ID@HOST:PORT of nodes to stay connected to; `dodona init` and `dodona status` print a node's own.\n\
+             # PEER_ID@HOST:PORT of nodes to stay connected to; `dodona init` prints a node's own.\n\
              persistent = {}\n# From one block to the next. The same for all validators.\nblock_time = {}\n\
              # Without a new block for this long the process ends with status 75, so that its supervisor starts it\n\
              # again; \"0s\" is never.\nstall = {}\n\

@@ -60,11 +60,16 @@ fn attend(
     let mut signing = before;
     let window = ctx.params.signed_blocks_window;
     if signing.missed > 0 {
-        // Normally one; more after a window was made shorter.
-        for ((_, block), ()) in MISSES.scan_prefix(ctx.state, &operator, usize::MAX)? {
-            if block.saturating_add(window) > counted {
-                break;
+        // Normally one; more after a window was made shorter. The others are not even read.
+        let mut left = Vec::new();
+        MISSES.for_each(ctx.state, &operator, |(_, block), ()| {
+            let old = block.saturating_add(window) <= counted;
+            if old {
+                left.push(block);
             }
+            old
+        })?;
+        for block in left {
             MISSES.delete(ctx.state, &(operator, block));
             signing.missed = signing.missed.saturating_sub(1);
         }

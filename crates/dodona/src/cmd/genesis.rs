@@ -145,8 +145,7 @@ fn describe(genesis: &Genesis) -> String {
         let share = 100.0 * v.power as f64 / total as f64;
         out.push_str(&format!("  {}  {:>12} ALLO {share:>6.2} %  {}\n", v.public_key, v.power, v.operator));
     }
-    let thirds =
-        genesis.validators.iter().any(|v| v.power.saturating_mul(3) >= total.saturating_mul(1).max(1));
+    let thirds = genesis.validators.iter().any(|v| v.power.saturating_mul(3) >= total);
     if genesis.validators.len() > 1 && thirds {
         out.push_str("note: one validator has a third of the power or more: without it no block is made\n");
     }

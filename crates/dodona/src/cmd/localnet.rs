@@ -44,7 +44,7 @@ pub fn run(args: LocalnetArgs) -> Result<()> {
     };
     let mut members = member::existing(dir)?;
     if members.is_empty() {
-        members = member::create(dir, &plan, &mut |_, _, _, address| address)?;
+        members = member::create(dir, &plan, &mut |_, _, address| address)?;
     } else if args.validators.is_some_and(|n| usize::from(n) != members.len()) {
         let (dir, count) = (dir.display(), members.len());
         bail!("{dir} holds a network of {count}: leave --validators out, or choose an empty folder");

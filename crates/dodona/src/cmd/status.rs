@@ -1,6 +1,7 @@
 //! `dodona status` and `dodona peers`: how a node is, asked over its own doors.
 
 use anyhow::{Context, Result};
+use dodona_client::Http;
 use serde_json::{Value, json};
 
 use super::{net, now_ms};
@@ -8,9 +9,6 @@ use crate::{
     cli::{Output, PeersArgs, StatusArgs},
     output::print,
 };
-
-/// Largest answer that is read, bytes.
-const MAX_ANSWER: u64 = 8 << 20;
 
 pub fn status(args: StatusArgs) -> Result<()> {
     let s = net::client(&args.node).status()?;
@@ -46,13 +44,7 @@ pub fn status(args: StatusArgs) -> Result<()> {
 }
 
 pub fn peers(args: PeersArgs) -> Result<()> {
-    let url = format!("{}/net_info", args.rpc.trim_end_matches('/'));
-    let config =
-        ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_secs(10))).build();
-    let hint = || format!("cannot ask {url}: is a node running, and is this its RPC address?");
-    let mut response = ureq::Agent::from(config).get(&url).call().with_context(hint)?;
-    let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().with_context(hint)?;
-    let answer: Value = serde_json::from_slice(&body).with_context(hint)?;
+    let answer = Http::new(&args.rpc).page("/net_info").context("the RPC door of a node knows its peers")?;
     let result = &answer["result"];
     if args.output == Output::Json {
         return print(&format!("{result}\n"));

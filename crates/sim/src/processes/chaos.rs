@@ -30,7 +30,7 @@ use dodona_store::{Config, Store};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{
-    member::{self, Line, Member, MemberError, Plan},
+    member::{self, Member, MemberError, Plan},
     wire::Wire,
 };
 use crate::world::{self, Setup, TOPIC};
@@ -41,6 +41,8 @@ const FUNDING: u128 = 10_000 * ALLO;
 const STAKE: u128 = 100 * ALLO;
 /// Longest time after a fault is over until blocks go on and everybody has them.
 const RECOVERY: Duration = Duration::from_secs(90);
+/// Longest time without a scored epoch.
+const SILENCE: Duration = Duration::from_secs(240);
 /// How often a member looks whether there is something to say.
 const LOOK: Duration = Duration::from_millis(500);
 /// Transactions that are looked for again on every node at the end of each fault; the newest.
@@ -175,7 +177,7 @@ pub enum SoakError {
 /// # Errors
 /// [`SoakError::Broken`] at the first promise that does not hold; the folder is left as it is.
 pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError> {
-    let mut wires = Wires::new();
+    let mut wires = Vec::new();
     let plan = Plan {
         validators: soak.validators,
         seed: soak.seed,
@@ -183,13 +185,13 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
         accounts: names(soak),
     };
     let mut failed = None;
-    let members = member::create(&soak.dir, &plan, &mut |from, to, line, address| match Wire::to(
+    let members = member::create(&soak.dir, &plan, &mut |from, to, address| match Wire::to(
         address,
         soak.seed ^ (from as u64) << 8 ^ to as u64,
     ) {
         Ok(wire) => {
             let address = wire.address();
-            wires.0.push((from, to, line, wire));
+            wires.push((from, to, wire));
             address
         }
         Err(cause) => {
@@ -200,7 +202,7 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
     if let Some(cause) = failed {
         return Err(cause.into());
     }
-    let mut net = Net { soak, members, wires, fault: "the start", shown: Arc::default(), best: 0 };
+    let mut net = Net { soak, members, wires: Wires(wires), fault: "the start", best: 0 };
     for n in 0..net.members.len() {
         net.start(n)?;
     }
@@ -223,20 +225,16 @@ fn names(soak: &Soak) -> Vec<String> {
 }
 
 /// Who calls whom over which wire.
-struct Wires(Vec<(usize, usize, Line, Wire)>);
+struct Wires(Vec<(usize, usize, Wire)>);
 
 impl Wires {
-    fn new() -> Self {
-        Self(Vec::new())
-    }
-
     /// All wires between nodes for which that holds: (from, to).
     fn between(&self, holds: impl Fn(usize, usize) -> bool) -> impl Iterator<Item = &Wire> {
-        self.0.iter().filter(move |(from, to, _, _)| holds(*from, *to)).map(|(_, _, _, wire)| wire)
+        self.0.iter().filter(move |(from, to, _)| holds(*from, *to)).map(|(_, _, wire)| wire)
     }
 
     fn heal(&self) {
-        self.0.iter().for_each(|(_, _, _, wire)| wire.heal());
+        self.0.iter().for_each(|(_, _, wire)| wire.heal());
     }
 }
 
@@ -246,8 +244,6 @@ struct Net<'a> {
     wires: Wires,
     /// The fault that is going on, or was last.
     fault: &'static str,
-    /// Transactions that a node has shown in a block, with its height.
-    shown: Arc<Mutex<Vec<(TxHash, u64)>>>,
     /// Highest block anybody had when all was well the last time.
     best: u64,
 }
@@ -268,7 +264,7 @@ impl Net<'_> {
         let mut outcome = Outcome::default();
         let begun = Instant::now();
         let mut round = Vec::new();
-        let mut epochs = 0;
+        let (mut epochs, mut last_scored) = (0, begun);
         while begun.elapsed() < self.soak.time {
             // Each of them once before any of them twice.
             if round.is_empty() {
@@ -294,9 +290,8 @@ impl Net<'_> {
             ));
             // Epochs may pass unscored while nobody can answer, but not for ever.
             if scored > epochs {
-                epochs = scored;
-                load.alive();
-            } else if load.silent() > Duration::from_secs(240) {
+                (epochs, last_scored) = (scored, Instant::now());
+            } else if last_scored.elapsed() > SILENCE {
                 return self.broken("the topic is stuck: no epoch was scored for four minutes");
             }
         }
@@ -555,9 +550,9 @@ impl Net<'_> {
 struct Load {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// Transactions that a node has shown in a block, with its height.
     shown: Arc<Mutex<Vec<(TxHash, u64)>>>,
     count: Arc<AtomicU64>,
-    last_scored: Mutex<Instant>,
 }
 
 impl Load {
@@ -598,7 +593,7 @@ impl Load {
         settle(client, &sent).map_err(|e| fail("registration", e))?;
 
         let stop = Arc::new(AtomicBool::new(false));
-        let shown: Arc<Mutex<Vec<(TxHash, u64)>>> = net.shown.clone();
+        let shown: Arc<Mutex<Vec<(TxHash, u64)>>> = Arc::default();
         let count = Arc::new(AtomicU64::new(0));
         let series = Arc::new(series);
         let mut threads = Vec::new();
@@ -616,7 +611,7 @@ impl Load {
                 reputer.act(client, &seen, &series).map(|turn| turn.hashes)
             }));
         }
-        Ok(Self { stop, threads, shown, count, last_scored: Mutex::new(Instant::now()) })
+        Ok(Self { stop, threads, shown, count })
     }
 
     fn newest(&self) -> Vec<(TxHash, u64)> {
@@ -626,14 +621,6 @@ impl Load {
 
     fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
-    }
-
-    fn alive(&self) {
-        *self.last_scored.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn silent(&self) -> Duration {
-        self.last_scored.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     fn stop(self) {
@@ -726,12 +713,10 @@ fn walk(seed: u64) -> Result<Series, SoakError> {
 /// Name and state root of a block, as a node shows them.
 fn block(member: &Member, height: u64) -> Result<(String, String), String> {
     let rest = member.file.doors.rest.ok_or("no REST door")?;
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build();
-    let url = format!("http://{rest}/dodona/v1/blocks/{height}");
-    let mut answer = ureq::Agent::from(config).get(&url).call().map_err(|e| e.to_string())?;
-    let text = answer.body_mut().read_to_string().map_err(|e| e.to_string())?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    let field = |name: &str| value[name].as_str().map(String::from).ok_or(format!("no {name} in {text}"));
+    let value = Http::new(&format!("http://{rest}"))
+        .page(&format!("/dodona/v1/blocks/{height}"))
+        .map_err(|e| e.to_string())?;
+    let field = |name: &str| value[name].as_str().map(String::from).ok_or(format!("no {name} in {value}"));
     Ok((field("block_id")?, field("app_hash")?))
 }
 

@@ -48,15 +48,6 @@ pub struct Plan {
     pub accounts: Vec<String>,
 }
 
-/// Which of a node's two ports for other nodes an address belongs to.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// Votes and blocks.
-    Validators,
-    /// Transactions.
-    Peers,
-}
-
 /// One node of a network.
 pub struct Member {
     /// `node1` and so on.
@@ -118,7 +109,7 @@ pub fn existing(dir: &Path) -> Result<Vec<Member>, MemberError> {
     Ok(members)
 }
 
-/// Makes the folders of a network. `route(from, to, line, address)` says under which address node `from` shall look for
+/// Makes the folders of a network. `route(from, to, address)` says under which address node `from` shall look for
 /// node `to`: its own, or something in between.
 ///
 /// # Errors
@@ -126,7 +117,7 @@ pub fn existing(dir: &Path) -> Result<Vec<Member>, MemberError> {
 pub fn create(
     dir: &Path,
     plan: &Plan,
-    route: &mut dyn FnMut(usize, usize, Line, SocketAddr) -> SocketAddr,
+    route: &mut dyn FnMut(usize, usize, SocketAddr) -> SocketAddr,
 ) -> Result<Vec<Member>, MemberError> {
     let mut nodes = Vec::new();
     for n in 0..u16::from(plan.validators) {
@@ -173,9 +164,9 @@ pub fn create(
     let mut members = Vec::new();
     for (n, (home, mut file, _)) in nodes.into_iter().enumerate() {
         for (i, (peer, validators, peers)) in addresses.iter().enumerate().filter(|(i, _)| *i != n) {
-            let seen = route(n, i, Line::Validators, *validators);
+            let seen = route(n, i, *validators);
             file.consensus.persistent.push(format!("{peer}@{seen}"));
-            file.peers.persistent.push(route(n, i, Line::Peers, *peers).to_string());
+            file.peers.persistent.push(route(n, i, *peers).to_string());
         }
         let path = home.join(CONFIG_FILE);
         fs::write(&path, file.to_toml()).map_err(failed("cannot write", &path))?;
