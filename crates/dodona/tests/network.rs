@@ -5,7 +5,7 @@ mod kit;
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -78,12 +78,19 @@ impl Localnet {
     fn start(home: &str, validators: &str) -> Self {
         let mut child = dodona(&["localnet", "--validators", validators, "--home", home, "--output", "json"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: `{line}`"));
+        let told: Value = serde_json::from_str(&line).unwrap_or_else(|e| {
+            let mut errors = String::new();
+            let _ = child.stderr.take().unwrap().read_to_string(&mut errors);
+            panic!("{e}: `{line}`; it said: {errors}")
+        });
+        // What it says from here on is read away, so that it never waits for a reader.
+        let mut errors = child.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
         Self { child, nodes: told["nodes"].as_array().unwrap().clone() }
     }
 
@@ -106,8 +113,9 @@ impl Localnet {
 }
 
 impl Drop for Localnet {
+    /// Asked to end, it ends its nodes first: nobody is left who holds their folders or ports.
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }
@@ -173,8 +181,9 @@ fn a_new_node_begins_with_a_proven_snapshot_of_its_peer() {
     assert!(settings.contains("snapshot_every = 0"));
     fs::write(first.join("config.toml"), settings.replace("snapshot_every = 0", "snapshot_every = 4"))
         .unwrap();
-    sleep(Duration::from_secs(1));
     let net = Localnet::start(&home, "1");
+    // Its ports may be others than before, if somebody took those.
+    let settings = fs::read_to_string(first.join("config.toml")).unwrap();
     let trust = path(dir.path(), "trust.json");
     fs::write(&trust, done(&["trust", "export", "--node", &net.url(0, "rest")])).unwrap();
     // A snapshot counts if it is not older than what is trusted.
@@ -197,21 +206,27 @@ fn a_new_node_begins_with_a_proven_snapshot_of_its_peer() {
         .replacen("persistent = []", &format!("persistent = [\"{}\"]", plain(&listens[1])), 1);
     fs::write(joining.join("config.toml"), own).unwrap();
     let mut child = dodona(&["start", "--home", &new, "--trust", &trust])
-        .args(["--rest", "", "--grpc", "", "--rpc", ""])
+        .args(["--rest", "127.0.0.1:0", "--grpc", "", "--rpc", ""])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut told = Vec::new();
+    let (mut told, mut door) = (Vec::new(), None);
     for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
-        let ready = line.starts_with("REST closed");
+        door = line.strip_prefix("REST ").map(|rest| format!("http://{}", rest.split(',').next().unwrap()));
         told.push(line);
-        if ready {
+        if door.is_some() {
             break;
         }
     }
     let told = told.join("\n");
+    let door = door.unwrap_or_else(|| panic!("{told}"));
     // It follows the chain from there; then it is asked to end, and does.
-    sleep(Duration::from_secs(4));
+    let height = || {
+        let (code, out, _) = run(&["status", "--node", &door, "--output", "json"]);
+        if code == 0 { serde_json::from_str::<Value>(&out).unwrap()["height"].as_u64().unwrap() } else { 0 }
+    };
+    let first_seen = net.height(0);
+    within(60, "the new node follows", || height() > first_seen);
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     let status = child.wait().unwrap();
     assert!(told.contains("begins after block"), "{told}");

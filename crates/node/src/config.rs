@@ -161,6 +161,13 @@ pub enum ConfigError {
 }
 
 impl NodeFile {
+    /// Every address this node listens at: validators, other nodes, then the doors that are open.
+    pub fn listens(&mut self) -> Vec<&mut SocketAddr> {
+        let DoorsFile { rest, grpc, rpc } = &mut self.doors;
+        let doors = [rest, grpc, rpc].into_iter().flatten();
+        [&mut self.consensus.listen, &mut self.peers.listen].into_iter().chain(doors).collect()
+    }
+
     /// Reads the settings of a home; a home without the file has the defaults.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use dodona_node::keys::OPERATOR_KEY;
 use dodona_sim::{
-    processes::member::{self, Member, Plan},
+    processes::member::{self, Member, Plan, Turn},
     world,
 };
 use serde_json::json;
@@ -42,21 +42,24 @@ pub fn run(args: LocalnetArgs) -> Result<()> {
         block_time: args.block_time.into(),
         accounts: Vec::new(),
     };
+    let turn = Turn::take();
     let mut members = member::existing(dir)?;
     if members.is_empty() {
         members = member::create(dir, &plan, &mut |_, _, address| address)?;
     } else if args.validators.is_some_and(|n| usize::from(n) != members.len()) {
         let (dir, count) = (dir.display(), members.len());
         bail!("{dir} holds a network of {count}: leave --validators out, or choose an empty folder");
+    } else if member::find_ports(&mut members)? {
+        tell("some ports of this network are taken by now: its nodes listen at others");
     }
-    let outcome = runtime.block_on(serve(&args, &mut members, ends));
+    let outcome = runtime.block_on(serve(&args, &mut members, turn, ends));
     for name in member::end(&mut members) {
         tell(&format!("{name} did not end by itself: killed"));
     }
     outcome
 }
 
-async fn serve(args: &LocalnetArgs, members: &mut [Member], mut ends: Ends) -> Result<()> {
+async fn serve(args: &LocalnetArgs, members: &mut [Member], turn: Turn, mut ends: Ends) -> Result<()> {
     let program = std::env::current_exe().context("where this program is")?;
     let purse = ["--faucet-key".to_string(), format!("demo:{}:{}", world::FAUCET, args.seed)];
     for (n, member) in members.iter_mut().enumerate() {
@@ -78,6 +81,8 @@ async fn serve(args: &LocalnetArgs, members: &mut [Member], mut ends: Ends) -> R
             () = tokio::time::sleep(Duration::from_millis(200)) => {}
         }
     }
+    // All listen: other networks may choose their ports.
+    drop(turn);
     greet(args, members)?;
     let live = std::io::stderr().is_terminal();
     let mut tick = tokio::time::interval(Duration::from_secs(if live { 1 } else { 10 }));

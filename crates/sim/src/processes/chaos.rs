@@ -185,6 +185,7 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
         accounts: names(soak),
     };
     let mut failed = None;
+    let turn = member::Turn::take();
     let members = member::create(&soak.dir, &plan, &mut |from, to, address| match Wire::to(
         address,
         soak.seed ^ (from as u64) << 8 ^ to as u64,
@@ -207,6 +208,7 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
         net.start(n)?;
     }
     net.recover(3)?;
+    drop(turn);
     let load = Load::start(soak, &net)?;
     let outcome = net.suffer(&load, tell);
     load.stop();

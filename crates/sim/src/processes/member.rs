@@ -109,6 +109,64 @@ pub fn existing(dir: &Path) -> Result<Vec<Member>, MemberError> {
     Ok(members)
 }
 
+/// The turn to choose ports on this machine: networks that start at the same moment would choose the same ones. Held from
+/// the choice until the nodes listen; the system gives it back however the process ends.
+pub struct Turn(#[allow(dead_code)] Option<File>); // kept only to be held
+
+impl Turn {
+    /// Waits until no other network of this machine is starting.
+    #[must_use]
+    pub fn take() -> Self {
+        let path = std::env::temp_dir().join("dodona-localnet.lock");
+        // Where no such file can be made or locked (somebody else's, a strange file system), only the wait is missing.
+        let lock = File::options().create(true).append(true).open(path).ok();
+        Self(lock.filter(|file| file.lock().is_ok()))
+    }
+}
+
+/// Waits a while for the ports of a network that was made earlier, as its nodes may still be ending; nodes whose ports
+/// somebody else has by now get others, which all settings are told. Whether there were such nodes.
+///
+/// # Errors
+/// [`MemberError::Io`] without a free port, or if the settings cannot be written.
+pub fn find_ports(members: &mut [Member]) -> Result<bool, MemberError> {
+    let until = Instant::now() + FAREWELL;
+    while members.iter().any(Member::is_shut_out) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // All are held until all are found: no port is given twice.
+    let (mut held, mut moved) = (Vec::new(), Vec::new());
+    for member in members.iter_mut() {
+        for address in member.file.listens() {
+            held.push(
+                TcpListener::bind(*address)
+                    .or_else(|_| {
+                        let free = TcpListener::bind(SocketAddr::new(address.ip(), 0))?;
+                        let old = std::mem::replace(address, free.local_addr()?);
+                        moved.push((old.to_string(), address.to_string()));
+                        Ok(free)
+                    })
+                    .map_err(failed("no free port for", &member.home))?,
+            );
+        }
+    }
+    if moved.is_empty() {
+        return Ok(false);
+    }
+    for member in members.iter_mut() {
+        let consensus = &mut member.file.consensus.persistent;
+        for text in consensus.iter_mut().chain(&mut member.file.peers.persistent) {
+            let (peer, address) = text.split_at(text.find('@').map_or(0, |at| at + 1));
+            if let Some((_, new)) = moved.iter().find(|(old, _)| old == address) {
+                *text = format!("{peer}{new}");
+            }
+        }
+        let path = member.home.join(CONFIG_FILE);
+        fs::write(&path, member.file.to_toml()).map_err(failed("cannot write", &path))?;
+    }
+    Ok(true)
+}
+
 /// Makes the folders of a network. `route(from, to, address)` says under which address node `from` shall look for
 /// node `to`: its own, or something in between.
 ///
@@ -196,6 +254,11 @@ fn ports(n: u16) -> std::io::Result<[u16; 5]> {
 }
 
 impl Member {
+    /// Whether one of its ports is taken.
+    fn is_shut_out(&self) -> bool {
+        self.file.clone().listens().into_iter().any(|address| TcpListener::bind(*address).is_err())
+    }
+
     /// Starts its process; what it says goes to `node.log` in its folder.
     ///
     /// # Errors
