@@ -2,6 +2,7 @@
 //! from, and the roles that bring all of it to a topic through signed transactions and public queries. Models,
 //! forecasters and series touch no network and no clock: the same input gives the same output, to the last bit.
 
+pub mod adapter;
 pub mod data;
 pub mod forecaster;
 pub mod model;

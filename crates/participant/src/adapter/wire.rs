@@ -1,0 +1,124 @@
+//! The protocol: one JSON object per question, one per answer. Told to people in docs/adapters.md.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AdapterError, Answer, Context, MAX_LABELS, finite};
+use crate::series::Point;
+
+/// Bytes of a wrong answer that are shown.
+const SHOWN: usize = 80;
+
+/// A question.
+#[derive(Serialize)]
+struct Question<'a> {
+    dodona: u32,
+    id: u64,
+    topic: u64,
+    epoch: u64,
+    nonce: u64,
+    target: &'a str,
+    unit: &'a str,
+    labels: &'a [String],
+    ahead: usize,
+    history: History,
+}
+
+/// Observations from number `from` on; what came before was told before, or is not told.
+#[derive(Serialize)]
+struct History {
+    from: usize,
+    points: Vec<(i64, f64)>,
+}
+
+/// An answer: exactly one of the four.
+#[derive(Deserialize)]
+struct Reply {
+    id: Option<u64>,
+    value: Option<f64>,
+    values: Option<BTreeMap<String, f64>>,
+    silent: Option<String>,
+    error: Option<String>,
+}
+
+/// A question as one line without its end, with the observations from number `from` on.
+pub(super) fn question(id: u64, context: &Context<'_>, from: usize) -> String {
+    let pair = |point: &Point| (point.time, point.value);
+    let points = context.history.get(from..).unwrap_or_default().iter().map(pair).collect();
+    let question = Question {
+        dodona: 1,
+        id,
+        topic: context.topic,
+        epoch: context.epoch,
+        nonce: context.nonce,
+        target: context.target,
+        unit: context.unit,
+        labels: context.labels,
+        ahead: context.ahead,
+        history: History { from, points },
+    };
+    // Texts and finite numbers always have a JSON form.
+    serde_json::to_string(&question).unwrap_or_default()
+}
+
+/// The answer to question `id`; `None` for one to an earlier question.
+pub(super) fn answer(id: u64, bytes: &[u8]) -> Result<Option<Answer>, AdapterError> {
+    let refuse = |cause: String| {
+        let begin: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
+        AdapterError::Protocol { cause, begin }
+    };
+    let reply: Reply = serde_json::from_slice(bytes).map_err(|e| refuse(e.to_string()))?;
+    match reply.id {
+        Some(other) if other < id => return Ok(None),
+        Some(other) if other > id => return Err(refuse(format!("question {other} was never put"))),
+        _ => {}
+    }
+    match (reply.value, reply.values, reply.silent, reply.error) {
+        (Some(value), None, None, None) => Ok(Some(Answer::Value(finite("the answer", value)?))),
+        (None, Some(values), None, None) => {
+            if values.is_empty() || values.len() > MAX_LABELS {
+                return Err(refuse(format!("{} labels; say 1 to {MAX_LABELS}", values.len())));
+            }
+            let checked = values.into_iter().map(|(label, v)| Ok((label.clone(), finite(&label, v)?)));
+            Ok(Some(Answer::Labels(checked.collect::<Result<_, AdapterError>>()?)))
+        }
+        (None, None, Some(why), None) => Ok(Some(Answer::Silent(why))),
+        (None, None, None, Some(why)) => Err(AdapterError::Model(why)),
+        _ => Err(refuse("say exactly one of value, values, silent, error".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_exactly_one_of_four_and_finite() {
+        let read = |text: &str| answer(3, text.as_bytes());
+        assert_eq!(read(r#"{"id":3,"value":1.5}"#).unwrap(), Some(Answer::Value(1.5)));
+        assert_eq!(read(r#"{"value":1.5}"#).unwrap(), Some(Answer::Value(1.5)), "the number may be left out");
+        assert_eq!(read(r#"{"id":2,"value":1.5}"#).unwrap(), None, "a late answer is not this one's");
+        let labels = read(r#"{"id":3,"values":{"up":0.25,"down":0.75}}"#).unwrap();
+        assert_eq!(labels, Some(Answer::Labels(vec![("down".into(), 0.75), ("up".into(), 0.25)])));
+        assert!(
+            matches!(read(r#"{"id":3,"error":"no data"}"#), Err(AdapterError::Model(why)) if why == "no data")
+        );
+        for wrong in [
+            "",
+            "7",
+            "nonsense",
+            "[]",
+            "{}",
+            r#"{"id":3}"#,
+            r#"{"id":4,"value":1}"#,
+            r#"{"value":NaN}"#,
+            r#"{"value":1e999}"#,
+            r#"{"value":1,"error":"x"}"#,
+            r#"{"values":{}}"#,
+            r#"{"value":"1"}"#,
+        ] {
+            assert!(matches!(read(wrong), Err(AdapterError::Protocol { .. })), "{wrong}");
+        }
+    }
+}
