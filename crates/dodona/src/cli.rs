@@ -421,6 +421,9 @@ pub struct DemoArgs {
     /// Port of the RPC and its websocket, likewise
     #[arg(long, default_value_t = 26657)]
     pub rpc_port: u16,
+    /// Port of the dashboard, likewise
+    #[arg(long, default_value_t = 8080)]
+    pub dashboard_port: u16,
 }
 
 #[derive(Args)]
@@ -541,6 +544,9 @@ pub struct StartArgs {
     /// RPC door, likewise
     #[arg(long, value_name = "ADDRESS", env = "DODONA_RPC")]
     pub rpc: Option<String>,
+    /// Door of the dashboard, likewise
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_DASHBOARD")]
+    pub dashboard: Option<String>,
     /// A home without a chain begins with a snapshot of its peers that follows from this file (made by `dodona trust
     /// export`, or genesis.json), instead of executing every block
     #[arg(long, value_name = "FILE", env = "DODONA_TRUST")]

@@ -118,12 +118,15 @@ pub struct DoorsFile {
     /// RPC and its websocket.
     #[serde(with = "address")]
     pub rpc: Option<SocketAddr>,
+    /// The dashboard, for people with a browser.
+    #[serde(with = "address")]
+    pub dashboard: Option<SocketAddr>,
 }
 
 impl Default for DoorsFile {
     fn default() -> Self {
         let local = |port| Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-        Self { rest: local(1317), grpc: local(9090), rpc: local(26_657) }
+        Self { rest: local(1317), grpc: local(9090), rpc: local(26_657), dashboard: local(8080) }
     }
 }
 
@@ -163,8 +166,8 @@ pub enum ConfigError {
 impl NodeFile {
     /// Every address this node listens at: validators, other nodes, then the doors that are open.
     pub fn listens(&mut self) -> Vec<&mut SocketAddr> {
-        let DoorsFile { rest, grpc, rpc } = &mut self.doors;
-        let doors = [rest, grpc, rpc].into_iter().flatten();
+        let DoorsFile { rest, grpc, rpc, dashboard } = &mut self.doors;
+        let doors = [rest, grpc, rpc, dashboard].into_iter().flatten();
         [&mut self.consensus.listen, &mut self.peers.listen].into_iter().chain(doors).collect()
     }
 
@@ -202,7 +205,7 @@ impl NodeFile {
              \n[peers]\n# Where other nodes bring transactions.\nlisten = {}\n\
              # Addresses HOST:PORT of nodes to stay connected to; others are learned from them.\npersistent = {}\n\
              \n[doors]\n# An empty text closes a door. Behind a proxy, leave them on this machine.\n\
-             rest = {}\ngrpc = {}\nrpc = {}\n\
+             rest = {}\ngrpc = {}\nrpc = {}\ndashboard = {}\n\
              \n[store]\n# Newest blocks that are kept; 0 is all of them.\nkeep_blocks = {}\n\
              # Newest blocks whose events can be searched; 0 is all that are kept.\nindex_blocks = {}\n\
              # A snapshot every so many blocks, for nodes that join; 0 is never.\nsnapshot_every = {}\n",
@@ -216,6 +219,7 @@ impl NodeFile {
             door(doors.rest),
             door(doors.grpc),
             door(doors.rpc),
+            door(doors.dashboard),
             store.keep_blocks,
             store.index_blocks,
             store.snapshot_every,

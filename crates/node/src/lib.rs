@@ -4,6 +4,7 @@
 mod api;
 mod application;
 pub mod config;
+mod dashboard;
 pub mod declaration;
 mod doors;
 mod evidence;
@@ -104,6 +105,8 @@ pub struct NodeConfig {
     pub grpc: Option<std::net::TcpListener>,
     /// The same for the CometBFT-shaped RPC and its websocket.
     pub rpc: Option<std::net::TcpListener>,
+    /// The same for the dashboard.
+    pub dashboard: Option<std::net::TcpListener>,
     /// What strangers may cost the node at these doors.
     pub limits: DoorLimits,
     /// Other nodes to share transactions with; a node alone has none.
@@ -126,6 +129,7 @@ impl NodeConfig {
             rest: None,
             grpc: None,
             rpc: None,
+            dashboard: None,
             limits: DoorLimits::default(),
             peering: None,
         }
@@ -188,6 +192,7 @@ pub struct Node {
     rest: Option<Door>,
     grpc: Option<Door>,
     rpc: Option<Door>,
+    dashboard: Option<Door>,
     gossip: Option<Peers>,
 }
 
@@ -283,6 +288,7 @@ impl Node {
         let grpc = open("gRPC", config.grpc, api::grpc::routes(handle.clone()))?;
         let (routes, telling) = api::rpc::routes(handle.clone());
         let rpc = open("RPC", config.rpc, routes)?;
+        let dashboard = open("dashboard", config.dashboard, dashboard::routes(handle.clone(), ports))?;
         Ok(Self {
             handle,
             engine,
@@ -295,6 +301,7 @@ impl Node {
             rest,
             grpc,
             rpc,
+            dashboard,
         })
     }
 
@@ -316,6 +323,11 @@ impl Node {
     /// Where the RPC is served.
     pub fn rpc_address(&self) -> Option<SocketAddr> {
         self.rpc.as_ref().map(Door::address)
+    }
+
+    /// Where people look at the dashboard.
+    pub fn dashboard_address(&self) -> Option<SocketAddr> {
+        self.dashboard.as_ref().map(Door::address)
     }
 
     /// Other nodes, if it has any to do with them.
@@ -346,7 +358,7 @@ impl Node {
         // Ends the subscribers' connections with a word of farewell.
         self.telling.abort();
         let _ = self.telling.await;
-        let doors = [self.rest, self.grpc, self.rpc].into_iter().flatten();
+        let doors = [self.rest, self.grpc, self.rpc, self.dashboard].into_iter().flatten();
         futures::future::join_all(doors.map(Door::close)).await;
         if let Some(watching) = self.watching {
             watching.abort();

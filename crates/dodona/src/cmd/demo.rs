@@ -112,6 +112,7 @@ impl<'a> Demo<'a> {
         let rest = dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), args.rest_port))?;
         let local = |port: u16| dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
         let (grpc, rpc) = (local(args.grpc_port)?, local(args.rpc_port)?);
+        let dashboard = local(args.dashboard_port)?;
         let gate = Gate::new();
         let mut node = Node::start(NodeConfig {
             // A headless run is only itself: what others ask must not change its state.
@@ -119,6 +120,7 @@ impl<'a> Demo<'a> {
             rest: Some(rest),
             grpc: Some(grpc),
             rpc: Some(rpc),
+            dashboard: Some(dashboard),
             ..NodeConfig::quiet(home, Clock::Steps(STEP_MS), dodona_node::Pace::OnDemand(gate.clone()))
         })
         .await?;
@@ -158,7 +160,13 @@ impl<'a> Demo<'a> {
     }
 
     fn greet(&self, node: &Node, height: u64) {
-        let rest = node.rest_address().map_or(String::new(), |a| format!("http://{a}"));
+        let busy = |wanted: u16, got: Option<SocketAddr>| {
+            let taken = wanted != 0 && got.is_some_and(|a| a.port() != wanted);
+            if taken { format!(" (port {wanted} is taken)") } else { String::new() }
+        };
+        let page = |address: Option<SocketAddr>| address.map_or(String::new(), |a| format!("http://{a}"));
+        let note = busy(self.args.dashboard_port, node.dashboard_address());
+        tell(&format!("dashboard {}/{note}", page(node.dashboard_address())));
         tell(&format!(
             "dodona demo: {} models, {} forecasters and {} reputers say where `{}` goes ({} rows); {} models say which way",
             self.cast.workers.len(),
@@ -168,10 +176,8 @@ impl<'a> Demo<'a> {
             self.series.points.len(),
             self.class_cast.workers.len(),
         ));
-        let wanted = self.args.rest_port;
-        let busy = wanted != 0 && node.rest_address().is_some_and(|a| a.port() != wanted);
-        let note = if busy { format!(" (port {wanted} is taken)") } else { String::new() };
-        tell(&format!("REST {rest}/topics/1/inference{note}"));
+        let note = busy(self.args.rest_port, node.rest_address());
+        tell(&format!("REST {}/topics/1/inference{note}", page(node.rest_address())));
         let shown = |address: Option<SocketAddr>| address.map_or(String::new(), |a| a.to_string());
         tell(&format!(
             "gRPC {}, RPC and websocket {}",

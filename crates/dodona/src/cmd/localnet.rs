@@ -119,20 +119,22 @@ fn greet(args: &LocalnetArgs, members: &[Member]) -> Result<()> {
                 json!({
                     "name": m.name, "home": m.home.display().to_string(), "pid": m.pid(),
                     "rest": shown(doors.rest), "grpc": shown(doors.grpc), "rpc": shown(doors.rpc),
+                    "dashboard": shown(doors.dashboard),
                 })
             })
             .collect();
         return print(&format!("{}\n", json!({ "chain_id": "localnet", "nodes": nodes })));
     }
-    let mut out = format!("{:<8}{:<24}{:<20}{:<20}home\n", "node", "REST", "gRPC", "RPC");
+    let mut out = format!("{:<8}{:<24}{:<20}{:<20}{:<24}home\n", "node", "REST", "gRPC", "RPC", "dashboard");
     for m in members {
         let doors = &m.file.doors;
         out.push_str(&format!(
-            "{:<8}http://{:<17}{:<20}{:<20}{}\n",
+            "{:<8}http://{:<17}{:<20}{:<20}http://{:<17}{}\n",
             m.name,
             shown(doors.rest),
             shown(doors.grpc),
             shown(doors.rpc),
+            shown(doors.dashboard),
             m.home.display()
         ));
     }

@@ -59,6 +59,7 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         rest: door(file.doors.rest)?,
         grpc: door(file.doors.grpc)?,
         rpc: door(file.doors.rpc)?,
+        dashboard: door(file.doors.dashboard)?,
         ..NodeConfig::quiet(home, Clock::Wall, Pace::Target(file.consensus.block_time))
     };
     config.network = Some(Networking {
@@ -76,13 +77,14 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
     };
     let shown = |address: Option<SocketAddr>| address.map_or("closed".to_string(), |a| a.to_string());
     tell(&format!(
-        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, validators {}",
+        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, dashboard {}, validators {}",
         file.moniker.as_str(),
         if votes { "" } else { " (not a validator of its genesis)" },
         node.handle().head().height,
         shown(node.rest_address()),
         shown(node.grpc_address()),
         shown(node.rpc_address()),
+        node.dashboard_address().map_or("closed".to_string(), |a| format!("http://{a}")),
         file.consensus.listen,
     ));
     let orphaned = Arc::new(Notify::new());
@@ -174,6 +176,7 @@ fn settings(args: &StartArgs) -> Result<NodeFile> {
         (&args.rest, &mut file.doors.rest),
         (&args.grpc, &mut file.doors.grpc),
         (&args.rpc, &mut file.doors.rpc),
+        (&args.dashboard, &mut file.doors.dashboard),
     ];
     for (said, door) in doors {
         match said.as_deref() {

@@ -43,7 +43,7 @@ pub struct Demo {
 
 impl Demo {
     pub fn start(further: &[&str]) -> Self {
-        let ports = ["--rest-port", "0", "--grpc-port", "0", "--rpc-port", "0"];
+        let ports = ["--rest-port", "0", "--grpc-port", "0", "--rpc-port", "0", "--dashboard-port", "0"];
         let mut child = dodona(&[&["demo", "--replay", "30"], further, &ports[..]].concat())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,0 +1,163 @@
+// Charts over epochs: uPlot for lines that move every second, own SVG for shares. Lines differ by stroke as well as by
+// colour; every chart says in words what it shows.
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+
+export interface Stroke {
+  name: string;
+  values: (number | null)[];
+  /** Name of a custom property of the style sheet. */
+  colour: string;
+  width?: number;
+  dash?: number[];
+  /** Dots instead of a line. */
+  dots?: boolean;
+  shown?: boolean;
+}
+
+export interface LinesProps {
+  label: string;
+  x: number[];
+  strokes: Stroke[];
+  /** Places of two strokes between which a band is filled. */
+  band?: [number, number];
+  unit: string;
+  height: number;
+  /** Newest epochs that are shown; 0 is all. */
+  last: number;
+  range?: [number, number];
+}
+
+function colour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "gray";
+}
+
+export function Lines({ label, x, strokes, band, unit, height, last, range }: LinesProps) {
+  const room = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const zoomed = useRef(false);
+  const span = useRef(last);
+  // What makes another chart; new values only move the one that is there.
+  const shape = JSON.stringify([strokes.map((s) => [s.name, s.colour, s.dots]), band, unit, range, height]);
+
+  const view = (chart: uPlot) => {
+    const first = x[0] ?? 0;
+    const end = x[x.length - 1] ?? 1;
+    const from = span.current > 0 ? Math.max(first, end - span.current) : first;
+    chart.setScale("x", { min: from, max: Math.max(end, from + 1) });
+  };
+  const data = () => [x, ...strokes.map((s) => s.values)] as uPlot.AlignedData;
+
+  useEffect(() => {
+    const box = room.current;
+    if (!box) return;
+    const build = () => {
+      plot.current?.destroy();
+      const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+      const fill = colour("--band");
+      const chart = new uPlot(
+        {
+          width: box.clientWidth || 300,
+          height,
+          legend: { show: false },
+          cursor: { drag: { x: true, y: false, setScale: true }, points: { show: false } },
+          scales: { x: { time: false }, y: range ? { range } : {} },
+          axes: [
+            { ...axis, values: (_, at) => at.map((v) => (Number.isInteger(v) ? String(v) : "")) },
+            { ...axis, size: 64, values: (_, at) => at.map((v) => (unit === "%" ? `${Math.round(v * 100)} %` : v.toLocaleString("en", { maximumSignificantDigits: 6 }).replaceAll(",", "\u202f"))) },
+          ],
+          series: [
+            {},
+            ...strokes.map((s): uPlot.Series => ({
+              label: s.name,
+              show: s.shown !== false,
+              stroke: colour(s.colour),
+              width: s.dots ? 0 : (s.width ?? 1),
+              ...(s.dash ? { dash: s.dash } : {}),
+              points: s.dots ? { show: true, size: 6, fill: colour(s.colour), stroke: colour("--paper"), width: 1 } : { show: false },
+            })),
+          ],
+          bands: band ? [{ series: [band[1] + 1, band[0] + 1], fill }] : [],
+          hooks: {
+            setSelect: [(u) => { if (u.select.width > 0) zoomed.current = true; }],
+          },
+        },
+        data(),
+        box,
+      );
+      chart.over.addEventListener("dblclick", () => {
+        zoomed.current = false;
+        view(chart);
+      });
+      plot.current = chart;
+      view(chart);
+    };
+    build();
+    const sized = new ResizeObserver(() => plot.current?.setSize({ width: box.clientWidth, height }));
+    sized.observe(box);
+    const theme = matchMedia("(prefers-color-scheme: dark)");
+    theme.addEventListener("change", build);
+    return () => {
+      sized.disconnect();
+      theme.removeEventListener("change", build);
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useEffect(() => {
+    const chart = plot.current;
+    if (!chart) return;
+    if (span.current !== last) {
+      span.current = last;
+      zoomed.current = false;
+    }
+    chart.batch(() => {
+      strokes.forEach((s, i) => {
+        if (chart.series[i + 1]?.show !== (s.shown !== false)) chart.setSeries(i + 1, { show: s.shown !== false });
+      });
+      // A part that somebody looks at stays where it is; otherwise the newest comes into view.
+      chart.setData(data(), false);
+      if (zoomed.current) {
+        const { min, max } = chart.scales["x"] ?? {};
+        if (min !== undefined && max !== undefined && min !== null && max !== null) chart.setScale("x", { min, max });
+      } else {
+        view(chart);
+      }
+    });
+  });
+
+  return <div class="plot" role="img" aria-label={label} ref={room} style={{ height: `${height}px` }} />;
+}
+
+export interface Layer { name: string; values: number[] }
+
+/** Shares over time, stacked; each layer is named at its right end where there is room. */
+export function Stack({ label, layers, height }: { label: string; layers: Layer[]; height: number }) {
+  const points = layers[0]?.values.length ?? 0;
+  if (points < 2) return <p class="empty" style={{ height: `${height}px` }}>Weights appear with the second epoch.</p>;
+  const width = 1000;
+  const below = new Array<number>(points).fill(0);
+  const drawn = layers.map((layer, i) => {
+    const at = (k: number, share: number) => `${((k / (points - 1)) * width).toFixed(1)},${(height * (1 - share)).toFixed(1)}`;
+    const low = [...below];
+    layer.values.forEach((v, k) => { below[k] = (below[k] ?? 0) + v; });
+    const up = below.map((v, k) => at(k, Math.min(1, v)));
+    const down = low.map((v, k) => at(k, Math.min(1, v))).reverse();
+    const middle = ((low[points - 1] ?? 0) + (below[points - 1] ?? 0)) / 2;
+    return { name: layer.name, share: layer.values[points - 1] ?? 0, path: `M${up.join("L")}L${down.join("L")}Z`, middle, i };
+  });
+  return (
+    <div class="stack" style={{ height: `${height}px` }}>
+      <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label={label}>
+        {drawn.map((d) => <path key={d.name} d={d.path} class={`layer l${d.i % 8}`} />)}
+      </svg>
+      <ul aria-hidden="true">
+        {drawn.filter((d) => d.share > 0.045).map((d) => (
+          <li key={d.name} style={{ top: `${(1 - d.middle) * 100}%` }}><i class={`key l${d.i % 8}`} />{d.name} <b>{Math.round(d.share * 100)} %</b></li>
+        ))}
+      </ul>
+    </div>
+  );
+}

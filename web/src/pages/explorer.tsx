@@ -1,0 +1,211 @@
+// What is in the chain: health, blocks, transactions in plain sentences with the raw view, accounts, validators,
+// parameters, the mempool.
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { ask, page, useAsk, type Block, type Event, type Pulse, type Receipt, type Row, type Topic } from "../node";
+import { allo, exactAllo, number, short, time } from "../units";
+
+const SHOWN = 12;
+
+export function Explorer({ pulse }: { pulse: Pulse }) {
+  const { status } = pulse;
+  const height = status?.height ?? 0;
+  const [blocks, setBlocks] = useState<Block[]>([]);
+  useEffect(() => {
+    let gone = false;
+    const known = new Map(blocks.filter((b) => b.height <= height).map((b) => [b.height, b]));
+    const wanted = Array.from({ length: Math.min(SHOWN, height) }, (_, i) => height - i);
+    const read = async (h: number) => known.get(h) ?? page<Block>(`/blocks/${h}`);
+    Promise.all(wanted.map(read)).then((found) => !gone && setBlocks(found)).catch(() => undefined);
+    return () => { gone = true; };
+  }, [height, pulse.life]);
+  const validators = useAsk<{ validators: Validator[] }>("/cosmos/staking/v1beta1/validators", Math.floor(height / 10), ask);
+  const params = useAsk<{ params: { name: string; value: string }[] }>("/params", Math.floor(height / 50));
+  if (!status) return <p class="empty">{pulse.lost ? "No node answers at this address." : "Asking the node…"}</p>;
+  return (
+    <>
+      <h1>Explorer</h1>
+      <section aria-label="Health">
+        <h2>Health</h2>
+        <dl class="figures row">
+          <Figure name="chain">{status.chain_id}</Figure>
+          <Figure name="height">{status.height}</Figure>
+          <Figure name="time of the newest block">{time(status.time_ms)}</Figure>
+          <Figure name="pace">{pulse.blockMs ? `${(pulse.blockMs / 1000).toFixed(1)} s a block` : "–"}</Figure>
+          <Figure name="transactions so far">{status.txs}</Figure>
+          <Figure name="waiting in the mempool">{status.mempool_txs}</Figure>
+          <Figure name="accounts">{status.accounts}</Figure>
+          <Figure name="supply"><span title={exactAllo(status.supply)}>{allo(status.supply)} ALLO</span></Figure>
+          <Figure name="gas price">{status.gas_price} uallo</Figure>
+          <Figure name="version">{status.version}</Figure>
+        </dl>
+      </section>
+      <section aria-label="Blocks">
+        <h2>Newest blocks</h2>
+        {height === 0 ? <p class="empty">No block was made yet.</p> : null}
+        <Scroll name="The newest twelve"><table><thead><tr><th scope="col">height</th><th scope="col">transactions</th><th scope="col">what happened</th><th scope="col">signatures</th><th scope="col">time</th></tr></thead>
+          <tbody>{blocks.map((b) => (
+            <tr key={b.height}><th scope="row"><a href={`#/block/${b.height}`}>{b.height}</a></th><td>{b.tx_hashes.length}</td><td class="say">{summary(b.events)}</td><td>{b.signatures}</td><td>{time(b.time_ms)}</td></tr>
+          ))}</tbody></table></Scroll>
+      </section>
+      <section aria-label="Validators">
+        <h2>Validators</h2>
+        <Scroll name="All validators"><table><thead><tr><th scope="col">name</th><th scope="col">status</th><th scope="col">stake, ALLO</th><th scope="col">commission</th><th scope="col">operator</th></tr></thead>
+          <tbody>{(validators.value?.validators ?? []).map((v) => (
+            <tr key={v.operator_address}><th scope="row">{v.description.moniker}</th><td>{v.jailed ? "jailed" : v.status.replace("BOND_STATUS_", "").toLowerCase()}</td><td title={exactAllo(v.tokens)}>{allo(v.tokens)}</td><td>{(Number(v.commission.commission_rates.rate) * 100).toFixed(1)} %</td><td title={v.operator_address}>{short(v.operator_address, 16)}</td></tr>
+          ))}</tbody></table></Scroll>
+      </section>
+      <section aria-label="Parameters">
+        <h2>Parameters</h2>
+        <details><summary>{params.value?.params.length ?? 0} parameters of the chain</summary>
+          <Scroll name="All parameters"><table><thead><tr><th scope="col">name</th><th scope="col">value</th></tr></thead><tbody>{(params.value?.params ?? []).map((p) => <tr key={p.name}><th scope="row">{p.name}</th><td>{p.value}</td></tr>)}</tbody></table></Scroll>
+        </details>
+      </section>
+    </>
+  );
+}
+
+interface Validator { operator_address: string; jailed: boolean; status: string; tokens: string; description: { moniker: string }; commission: { commission_rates: { rate: string } } }
+
+function Figure({ name, children }: { name: string; children: ComponentChildren }) {
+  return <div><dt>{name}</dt><dd>{children}</dd></div>;
+}
+
+function Scroll({ name, children }: { name: string; children: ComponentChildren }) {
+  return <div class="scroll" tabIndex={0} role="region" aria-label={name}>{children}</div>;
+}
+
+function Raw({ value }: { value: unknown }) {
+  return <details><summary>Raw view</summary><pre tabIndex={0}>{JSON.stringify(value, null, 2)}</pre></details>;
+}
+
+/** Counts of kinds, most telling first. */
+function summary(events: Event[]): string {
+  const counts = new Map<string, number>();
+  for (const e of events) counts.set(e.kind, (counts.get(e.kind) ?? 0) + 1);
+  const words = ["epoch_scored", "epoch_combined", "epoch_opened", "epoch_void"].flatMap((kind) => {
+    const n = counts.get(kind);
+    return n ? [`${n} ${kind.replace("epoch_", n === 1 ? "epoch " : "epochs ")}`] : [];
+  });
+  return words.join(", ") || "–";
+}
+
+/** An event as a sentence; kinds that nobody has written one for are told by their attributes. */
+function sentence(event: Event): string {
+  const of = Object.fromEntries(event.attributes.map((a) => [a.key, a.value]));
+  const who = (key: string) => short(of[key] ?? "?");
+  const money = (key: string) => `${allo(of[key] ?? "0")} ALLO`;
+  switch (event.kind) {
+    case "epoch_opened": return `Topic ${of["topic_id"]} asks: epoch with nonce ${of["nonce"]}, answers until block ${of["worker_last"]}, truth in blocks ${of["truth_first"]} to ${of["truth_last"]}`;
+    case "epoch_combined": return `Topic ${of["topic_id"]} combined ${of["members"]} answers of nonce ${of["nonce"]} into ${of["value"]}`;
+    case "epoch_scored": return `Topic ${of["topic_id"]} scored nonce ${of["nonce"]}: truth ${of["truth"]}, loss ${number(Number(of["loss"]))}, ${money("reward")} to share`;
+    case "epoch_void": return `Topic ${of["topic_id"]}: nonce ${of["nonce"]} counts for nothing`;
+    case "truth_opened": return `Topic ${of["topic_id"]} takes the truth of nonce ${of["nonce"]} until block ${of["truth_last"]}`;
+    case "topic_weighed": return `Topic ${of["topic_id"]} weighs ${number(Number(of["weight"]))}`;
+    case "reputer_paid": return `${who("reputer")} was paid ${money("own")} for the truth of topic ${of["topic_id"]}`;
+    case "payload": return `${who("worker")} answered topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
+    case "report": return `${who("reputer")} told the truth of topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
+    default: return `${event.kind.replaceAll("_", " ")}: ${event.attributes.map((a) => `${a.key.replaceAll("_", " ")} ${short(a.value, 16, 6)}`).join(", ")}`;
+  }
+}
+
+type Message = Record<string, unknown> & { "@type"?: string };
+
+/** A message as a sentence. */
+function deed(m: Message): string {
+  const type = String(m["@type"] ?? "?").split(".").pop() ?? "?";
+  const text = (key: string) => String(m[key] ?? "?");
+  const who = short(String(m["sender"] ?? m["from_address"] ?? m["delegator_address"] ?? "somebody"));
+  switch (type) {
+    case "MsgSubmitPayload": {
+      const values = m["values"] as { label?: string; value?: string }[] | undefined;
+      const said = m["inference"] ? number(Number(m["inference"])) : values?.length ? values.map((v) => `${v.label ?? ""} ${v.value ?? ""}`).join(", ") : "a forecast";
+      const forecasts = (m["forecast"] as unknown[] | undefined)?.length ?? 0;
+      return `${who} answers topic ${text("topic_id")}, nonce ${text("nonce")}: ${said}${forecasts ? `, and forecasts the losses of ${forecasts} members` : ""}`;
+    }
+    case "MsgSubmitTruth":
+    case "MsgReport": return `${who} says what was true for topic ${text("topic_id")}, nonce ${text("nonce")}`;
+    case "MsgSend": {
+      const coins = (m["amount"] as { amount: string; denom: string }[] | undefined) ?? [];
+      return `${who} sends ${coins.map((c) => (c.denom === "uallo" ? `${allo(c.amount)} ALLO` : `${c.amount} ${c.denom}`)).join(", ")} to ${short(text("to_address"))}`;
+    }
+    default: return `${who}: ${type.replace(/^Msg/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase()}`;
+  }
+}
+
+export function BlockPage({ height }: { height: string }) {
+  const asked = useAsk<Block>(`/blocks/${encodeURIComponent(height)}`);
+  const block = asked.value;
+  if (!block) return <p class="empty">{asked.error ? `Block ${height}: ${asked.error.message}` : "Asking…"}</p>;
+  return (
+    <>
+      <h1>Block {block.height}</h1>
+      <p><a href={`#/block/${block.height - 1}`}>previous</a> · <a href={`#/block/${block.height + 1}`}>next</a> · <a href="#/explore">all</a></p>
+      <dl class="figures row">
+        <Figure name="time">{time(block.time_ms)}</Figure><Figure name="signatures">{block.signatures}</Figure><Figure name="proposer"><span title={block.proposer}>{short(block.proposer)}</span></Figure>
+        <Figure name="block"><span title={block.block_id}>{short(block.block_id)}</span></Figure><Figure name="state after it"><span title={block.app_hash}>{short(block.app_hash)}</span></Figure>
+      </dl>
+      <h2>What happened</h2>
+      <ul class="sentences">{block.events.map((e, i) => <li key={i}>{sentence(e)}</li>)}</ul>
+      <h2>{block.tx_hashes.length} transactions</h2>
+      <ol class="hashes">{block.tx_hashes.map((h) => <li key={h}><a href={`#/tx/${h}`} title={h}>{short(h, 20, 8)}</a></li>)}</ol>
+      <Raw value={block} />
+    </>
+  );
+}
+
+export function Tx({ hash }: { hash: string }) {
+  const receipt = useAsk<Receipt>(`/txs/${encodeURIComponent(hash)}`);
+  const decoded = useAsk<{ tx: { body: { messages: Message[]; memo: string }; auth_info: { fee: { amount: { amount: string }[] } } } }>(`/cosmos/tx/v1beta1/txs/${encodeURIComponent(hash)}`, 0, ask);
+  const { value, error } = receipt;
+  if (!value) return <p class="empty">{error ? `Transaction ${short(hash)}: ${error.message}` : "Asking…"}</p>;
+  const fee = decoded.value?.tx.auth_info.fee.amount[0]?.amount ?? "0";
+  return (
+    <>
+      <h1>Transaction <small title={value.hash}>{short(value.hash, 16, 8)}</small></h1>
+      <ul class="sentences big">{(decoded.value?.tx.body.messages ?? []).map((m, i) => <li key={i}>{deed(m)}</li>)}</ul>
+      <p class={value.code === 0 ? "verdict good" : "verdict bad"}>{value.code === 0 ? "✓ It took effect" : `✕ Refused: ${value.log} (${value.codespace} ${value.code})`}</p>
+      <dl class="figures row">
+        <Figure name="block"><a href={`#/block/${value.height}`}>{value.height}</a></Figure><Figure name="place in it">{value.index}</Figure>
+        <Figure name="gas used, of wanted">{value.gas_used} of {value.gas_wanted}</Figure><Figure name="fee"><span title={exactAllo(fee)}>{allo(fee)} ALLO</span></Figure>
+      </dl>
+      <h2>What happened</h2>
+      <ul class="sentences">{value.events.map((e, i) => <li key={i}>{sentence(e)}</li>)}</ul>
+      <Raw value={{ receipt: value, decoded: decoded.value?.tx }} />
+    </>
+  );
+}
+
+export function Account({ address, pulse }: { address: string; pulse: Pulse }) {
+  const beat = pulse.status?.height ?? 0;
+  const account = useAsk<{ exists: boolean; account_number: number; sequence: number; balance: string }>(`/accounts/${encodeURIComponent(address)}`, beat);
+  const [places, setPlaces] = useState<{ topic: Topic; row: Row }[]>([]);
+  useEffect(() => {
+    let gone = false;
+    const read = async () => {
+      const { topics } = await page<{ topics: Topic[] }>("/topics?limit=50");
+      const found = await Promise.all(topics.map(async (topic) => {
+        const { rows } = await page<{ rows: Row[] }>(`/topics/${topic.topic_id}/leaderboard?limit=200`);
+        return rows.filter((row) => row.address === address).map((row) => ({ topic, row }));
+      }));
+      if (!gone) setPlaces(found.flat());
+    };
+    read().catch(() => undefined);
+    return () => { gone = true; };
+  }, [address]);
+  const { value, error } = account;
+  if (!value) return <p class="empty">{error ? `Account: ${error.message}` : "Asking…"}</p>;
+  return (
+    <>
+      <h1>Account <small class="break">{address}</small></h1>
+      {value.exists ? null : <p class="empty">Nobody has sent anything to this address yet.</p>}
+      <dl class="figures row">
+        <Figure name="balance"><span title={exactAllo(value.balance)}>{allo(value.balance)} ALLO</span></Figure><Figure name="transactions sent">{value.sequence}</Figure><Figure name="account number">{value.account_number}</Figure>
+      </dl>
+      {places.length ? <h2>Part of</h2> : null}
+      <ul class="sentences">{places.map(({ topic, row }) => (
+        <li key={`${topic.topic_id}${row.role}`}>{row.role} <b>{row.name}</b> of topic <a href={`#/topic/${topic.topic_id}`}>{topic.topic_id} · {topic.spec.title}</a>: earned {allo(row.earned)} ALLO{row.stake ? `, stake ${allo(row.stake)} ALLO` : ""}. <a href={`#/topic/${topic.topic_id}/why/${address}`}>Why?</a></li>
+      ))}</ul>
+    </>
+  );
+}
