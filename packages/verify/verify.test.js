@@ -1,11 +1,13 @@
-// The WebAssembly verifier in Node.js, on the documents in tests/proofs. Build first: ./build.sh
+// The WebAssembly verifier in Node.js, on the documents in tests/proofs. Build first: ./build.sh; or name another build
+// of it in VERIFY_WASM.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { load } from "./index.js";
 
 const file = (name) => readFile(new URL(`../../tests/proofs/${name}`, import.meta.url));
-const verify = await load();
+const other = process.env.VERIFY_WASM;
+const verify = await load(other ? await readFile(other) : undefined);
 const trust = await file("trust.json");
 const now = 100_000;
 
