@@ -1,5 +1,5 @@
 // The dashboard in a real browser, in front of a real demo: nothing of the node is imitated.
-// DODONA=target/debug/dodona CHROMIUM=/usr/bin/chromium node --test tests/
+// DODONA=target/debug/dodona CHROMIUM=/usr/bin/chromium node --test tests/dashboard.test.mjs
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
