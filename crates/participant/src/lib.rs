@@ -7,4 +7,5 @@ pub mod data;
 pub mod forecaster;
 pub mod model;
 pub mod role;
+pub mod run;
 pub mod series;

@@ -1,0 +1,11 @@
+//! What keeps a participant at work for weeks: a ledger of what was submitted, checks before anything is paid, and the
+//! lane that brings one model to one topic. One process runs many lanes over one wallet, one after the other, so that
+//! no two transactions ever claim the same sequence number.
+
+mod lane;
+mod ledger;
+mod preflight;
+
+pub use lane::{Fate, Lane, RunError, Settings, Totals};
+pub use ledger::{Entry, Ledger, LedgerError, What};
+pub use preflight::{Doubt, Preflight};

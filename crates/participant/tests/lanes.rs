@@ -1,0 +1,248 @@
+//! A lane that is killed at any point between deciding and being heard, against a node made of a few answers.
+#![allow(clippy::unwrap_used, clippy::panic)] // failing is how a test speaks
+
+use std::{fs, path::Path, sync::Mutex};
+
+use dodona_client::{Client, ClientError, Transport, Wallet};
+use dodona_participant::{
+    adapter::{Adapter, AdapterError, Answer, Context},
+    run::{Fate, Lane, Ledger, Settings},
+};
+use dodona_proto::{
+    chain::{QueryAccountResponse, QueryStatusResponse, TxReceipt},
+    path,
+    sign::AccountKey,
+    topics::{
+        Part, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse, QueryTopicResponse,
+        QueryWindowsResponse, TopicSpec, Window,
+    },
+    tx::{TxHash, hash},
+};
+use prost::Message;
+
+/// A chain with one open window, at a height that the test sets.
+#[derive(Default)]
+struct State {
+    height: u64,
+    window: Option<Window>,
+    /// Accepted transactions, and whether a block holds them.
+    heard: Vec<TxHash>,
+    in_blocks: bool,
+    epochs: Vec<QueryEpochResponse>,
+}
+
+#[derive(Default)]
+struct Node(Mutex<State>);
+
+impl Transport for Node {
+    fn query(&self, asked: &str, request: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let state = self.0.lock().unwrap();
+        let height = state.height;
+        Ok(match asked {
+            path::STATUS => {
+                let (chain_id, gas_price) = ("test".to_string(), "1".to_string());
+                QueryStatusResponse { chain_id, gas_price, height, ..Default::default() }.encode_to_vec()
+            }
+            path::ACCOUNT => QueryAccountResponse { exists: true, ..Default::default() }.encode_to_vec(),
+            path::TOPIC => {
+                let spec = Some(TopicSpec { title: "load".into(), unit: "MW".into(), ..Default::default() });
+                QueryTopicResponse { topic_id: 1, spec, ..Default::default() }.encode_to_vec()
+            }
+            path::EPOCHS => {
+                let from = QueryEpochsRequest::decode(request).unwrap().from_epoch;
+                let epochs = state.epochs.iter().filter(|e| e.epoch >= from).cloned().collect();
+                QueryEpochsResponse { epochs }.encode_to_vec()
+            }
+            path::WINDOWS => {
+                let windows = state.window.iter().cloned().collect();
+                QueryWindowsResponse { height, windows, next_epoch_block: 0 }.encode_to_vec()
+            }
+            path::TX if state.in_blocks && !state.heard.is_empty() => TxReceipt::default().encode_to_vec(),
+            path::TX => return Err(ClientError::NotFound("transaction".into())),
+            other => panic!("{other}"),
+        })
+    }
+
+    fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError> {
+        let mut state = self.0.lock().unwrap();
+        if !state.heard.is_empty() {
+            let log = "already submitted".to_string();
+            return Err(ClientError::Refused { codespace: "emissions".into(), code: 78, log });
+        }
+        state.heard.push(hash(tx));
+        Ok(hash(tx))
+    }
+}
+
+/// Says the number it was made with, or fails.
+struct Says(Option<f64>);
+
+impl Adapter for Says {
+    fn name(&self) -> &str {
+        "says"
+    }
+
+    fn predict(&mut self, _: &Context<'_>) -> Result<Answer, AdapterError> {
+        self.0.map(Answer::Value).ok_or_else(|| AdapterError::Model("no feed".into()))
+    }
+}
+
+fn window(nonce: u64) -> Window {
+    let (first, last) = (nonce + 1, nonce + 10);
+    let state = "open".to_string();
+    Window {
+        nonce,
+        epoch: 40,
+        state,
+        worker_first: first,
+        worker_last: last,
+        truth_first: 60,
+        truth_last: 70,
+    }
+}
+
+fn open_node() -> Client<Node> {
+    let history = |epoch: u64| QueryEpochResponse {
+        epoch,
+        nonce: epoch,
+        state: "scored".into(),
+        truth: Some(100.0 + (epoch % 7) as f64),
+        ..Default::default()
+    };
+    let state = State {
+        height: 50,
+        window: Some(window(50)),
+        epochs: (0..40).map(history).collect(),
+        ..State::default()
+    };
+    Client::new(Node(Mutex::new(state)))
+}
+
+fn settings() -> Settings {
+    Settings { topic: 1, name: "n".into(), owner: String::new(), preflight: true, dry_run: false }
+}
+
+/// One life of a worker that looks once; what it told.
+fn life(client: &Client<Node>, file: &Path, says: Option<f64>, settings: Settings) -> (Lane, Vec<String>) {
+    let mut ledger = Ledger::open(file).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
+    let mut lane = Lane::new(client, settings, Box::new(Says(says))).unwrap();
+    let mut told = Vec::new();
+    lane.step(client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    lane.step(client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    (lane, told)
+}
+
+fn heard(client: &Client<Node>) -> usize {
+    client.transport().0.lock().unwrap().heard.len()
+}
+
+#[test]
+fn a_lane_whose_ledger_ends_anywhere_submits_the_open_epoch_exactly_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let client = open_node();
+    life(&client, &file, Some(102.0), settings());
+    let whole = fs::read(&file).unwrap();
+    assert_eq!(heard(&client), 1);
+    let every_ninth = (0..whole.len()).step_by(9).chain([whole.len() - 1, whole.len()]);
+    for cut in every_ninth {
+        // Killed after the node took it.
+        fs::write(&file, &whole[..cut]).unwrap();
+        life(&client, &file, Some(102.0), settings());
+        assert_eq!(heard(&client), 1, "twice after byte {cut}");
+        // Killed before it was handed in, as far as the whole of it was not written.
+        if cut < whole.len() - 1 {
+            fs::write(&file, &whole[..cut]).unwrap();
+            let fresh = open_node();
+            life(&fresh, &file, Some(102.0), settings());
+            assert_eq!(heard(&fresh), 1, "lost after byte {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_no_block_took_is_handed_in_again_while_the_window_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let client = open_node();
+    life(&client, &file, Some(102.0), settings());
+    let forget = |height: u64| {
+        let mut state = client.transport().0.lock().unwrap();
+        state.height = height;
+        state.heard.clear();
+    };
+    forget(52);
+    life(&client, &file, Some(102.0), settings());
+    assert_eq!(heard(&client), 0, "it may still be on its way");
+    forget(56);
+    life(&client, &file, Some(102.0), settings());
+    assert_eq!(heard(&client), 1, "it was lost");
+}
+
+#[test]
+fn a_doubtful_answer_is_held_back_unless_its_owner_insists() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let client = open_node();
+    let (lane, told) = life(&client, &file, Some(0.1), settings());
+    assert_eq!((heard(&client), told.len()), (0, 1), "{told:?}");
+    assert!(told[0].contains("far from the recent truths") && told[0].contains("block 60"), "{told:?}");
+    assert_eq!(lane.totals().submitted, 0);
+    let (lane, _) = life(&client, &file, Some(0.1), Settings { preflight: false, ..settings() });
+    assert_eq!((heard(&client), lane.totals().submitted), (1, 1));
+}
+
+#[test]
+fn a_failing_model_misses_its_epoch_only_when_the_window_closes_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open_node();
+    let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
+    let mut lane = Lane::new(&client, settings(), Box::new(Says(None))).unwrap();
+    let mut told = Vec::new();
+    for height in 50..=61 {
+        client.transport().0.lock().unwrap().height = height;
+        lane.step(&client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    }
+    assert_eq!(told.len(), 2, "told once when it fails and once when it is too late: {told:?}");
+    assert!(told[1].contains("missed") && told[1].contains("no feed"), "{told:?}");
+    assert_eq!(lane.totals().missed.values().sum::<u64>(), 1);
+}
+
+#[test]
+fn a_dry_run_signs_nothing_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let client = open_node();
+    let (_, told) = life(&client, &file, Some(102.0), Settings { dry_run: true, ..settings() });
+    assert_eq!((heard(&client), fs::read(&file).unwrap().len()), (0, 0));
+    assert!(told[0].contains("would submit 102"), "{told:?}");
+}
+
+#[test]
+fn what_became_of_an_epoch_is_counted_and_what_it_earned() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open_node();
+    let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
+    let mut lane = Lane::new(&client, settings(), Box::new(Says(Some(102.0)))).unwrap();
+    lane.step(&client, &mut wallet, &mut ledger, |_| {}).unwrap();
+    assert_eq!(lane.totals().waiting, 1);
+    {
+        let mut state = client.transport().0.lock().unwrap();
+        let part = Part { address: wallet.address().to_string(), reward: "123".into(), ..Default::default() };
+        let (epoch, nonce, truth) = (40, 50, Some(103.0));
+        let parts = vec![part];
+        let ended =
+            QueryEpochResponse { epoch, nonce, truth, state: "scored".into(), parts, ..Default::default() };
+        state.epochs.push(ended);
+        state.window = None;
+    }
+    let mut told = Vec::new();
+    lane.step(&client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    let totals = lane.totals();
+    assert_eq!((totals.submitted, totals.counted, totals.earned), (1, 1, 123));
+    assert!(told[0].contains("earned 123"), "{told:?}");
+    assert_ne!(Fate::Counted(123), Fate::Waiting);
+}
