@@ -23,6 +23,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Replay a history through the same state machine, without consensus, as fast as it goes
     Backtest(BacktestArgs),
+    /// Bring your own model to topics
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// Write, check, create, fund, change and look at topics
     #[command(subcommand)]
     Topic(TopicCommand),
@@ -83,6 +86,63 @@ pub struct SignArgs {
     /// A file with the 64 hex digits of a key, or demo:NAME (demo:NAME:SEED) for a participant of a demo
     #[arg(long, value_name = "KEY", env = "DODONA_KEY", hide_env_values = true)]
     pub key: String,
+}
+
+#[derive(Subcommand)]
+pub enum WorkerCommand {
+    /// Run a model at a topic (or many, from a file) until Ctrl-C: makes a key, registers, submits every epoch once
+    Run(WorkerRunArgs),
+}
+
+#[derive(Args)]
+pub struct WorkerRunArgs {
+    /// A Python file with `def predict(ctx)`, a program, an http:// endpoint, or builtin:NAME
+    #[arg(required_unless_present = "config", requires = "topic")]
+    pub model: Option<String>,
+    /// The topic's number
+    #[arg(long)]
+    pub topic: Option<u64>,
+    /// A TOML file with a [[worker]] for each model: model, topic, and if wanted name, owner, python, seasons
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "topic", "name", "owner"])]
+    pub config: Option<PathBuf>,
+    /// Name on leaderboards, at most 32 of A-Z a-z 0-9 . _ - [default: the model's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Account that is paid, so that the key here only signs [default: the same]
+    #[arg(long, value_name = "ADDRESS")]
+    pub owner: Option<String>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// A file with the 64 hex digits of a key, or demo:NAME [default: worker.key in the folder, made when missing]
+    #[arg(long, value_name = "KEY", env = "DODONA_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Where key and ledger are kept; one process at a time
+    #[arg(long, value_name = "DIR", default_value = "dodona-worker")]
+    pub dir: PathBuf,
+    /// The interpreter for Python files
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: String,
+    /// Steps of a day and a week, for built-in models
+    #[arg(long, value_name = "DAY,WEEK", default_value = "48,336", value_delimiter = ',', num_args = 1)]
+    pub seasons: Vec<usize>,
+    /// Longest wait for one answer
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub timeout: humantime::Duration,
+    /// Address space of a model's process, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub memory: u64,
+    /// End after so many submitted and ended epochs [default: at Ctrl-C]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub epochs: Option<u64>,
+    /// Submit answers although they look wrong: far from the recent truths, or always the same
+    #[arg(long)]
+    pub no_preflight: bool,
+    /// Ask and check the model, but sign nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the summary at the end is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
 }
 
 #[derive(Subcommand)]

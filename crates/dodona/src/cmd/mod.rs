@@ -19,6 +19,7 @@ pub mod status;
 pub mod topic;
 pub mod trust;
 pub mod verify;
+pub mod worker;
 
 use std::{
     fs::File,
