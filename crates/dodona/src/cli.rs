@@ -65,7 +65,7 @@ pub enum Command {
     Peers(PeersArgs),
     /// One formula: JSON on standard input, JSON on standard output
     Mechanism {
-        /// combine, network-losses, regrets, reputer-consensus, scores, reward-split, emission or sortition
+        /// combine, network-losses, regrets, reputer-consensus, scores, reward-split, emission, sortition or subnet-epoch
         name: String,
     },
 }

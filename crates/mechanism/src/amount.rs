@@ -5,7 +5,7 @@ use crate::error::MathError;
 use crate::real::Real;
 
 /// The full product of two integers as (high, low) halves.
-fn wide_mul(a: u128, b: u128) -> (u128, u128) {
+pub(crate) fn wide_mul(a: u128, b: u128) -> (u128, u128) {
     const LOW: u128 = u64::MAX as u128;
     let (a1, a0, b1, b0) = (a >> 64, a & LOW, b >> 64, b & LOW);
     let (low, middle, other, high) = (a0 * b0, a1 * b0, a0 * b1, a1 * b1);

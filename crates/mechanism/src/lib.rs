@@ -1,4 +1,4 @@
-//! Pure mathematics of Dodona's prediction topics: numbers, exact splits, synthesis rules, losses, scores, shares.
+//! Pure mathematics of Dodona's prediction topics and subnets: numbers, exact splits, synthesis rules, losses, scores, shares.
 //!
 //! # The promise
 //! A function here is a formula: plain slices in, plain values out. It keeps no state, reads no clock, does no
@@ -20,6 +20,7 @@
 //!   - `network_loss` and `truth` the two ways reputers bring truth;
 //!   - `score` and `share` from losses to reward fractions.
 //!   - `sortition` who is in the active set, `reputer` whom the network listens to.
+//! - [`subnet`]: markets where validators judge miners: epoch, pool, emission, admission; 32.32 fixed point and integers.
 //! - [`supply`]: how much of the token is vested, issued and handed out; integers only.
 //!
 //! The slow, obvious twins of every fast path live in `tests/reference`; the laws in `tests/laws.rs`.
@@ -30,6 +31,7 @@ pub mod error;
 pub mod per_share;
 pub mod real;
 pub mod stats;
+pub mod subnet;
 pub mod supply;
 pub mod topic;
 

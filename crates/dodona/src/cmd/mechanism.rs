@@ -1,4 +1,4 @@
-//! `dodona mechanism <name>`: one formula of the topics or the supply, JSON in, JSON out.
+//! `dodona mechanism <name>`: one formula of the topics, the supply or the subnets, JSON in, JSON out.
 //! For researchers and other languages: the numbers are those of the chain, because the functions are. Every name is
 //! described, with an example, in `docs/protocol/mechanism-command.md`.
 
@@ -13,6 +13,7 @@ mod reward_split;
 mod scores;
 mod sortition;
 mod state;
+mod subnet_epoch;
 mod table;
 
 use dodona_mechanism::MathError;
@@ -27,7 +28,7 @@ pub const MEMBERS_MAX: usize = 512;
 
 type Formula = fn(&Request) -> Result<Output, MechanismError>;
 
-/// Every formula, in the order of an epoch.
+/// Every formula on columns, in the order of an epoch.
 const FORMULAS: [(&str, Formula); 8] = [
     ("combine", combine::run),
     ("network-losses", network_losses::run),
@@ -126,6 +127,14 @@ pub enum MechanismError {
         /// Why there is no such member.
         why: String,
     },
+    /// JSON of another shape than the formula reads.
+    #[error("the input is no case of {name}: {source}; the shape is in docs/protocol/mechanism-command.md")]
+    Shape {
+        /// Which formula.
+        name: &'static str,
+        /// What does not fit.
+        source: serde_json::Error,
+    },
     /// The formula itself refuses the numbers.
     #[error("{name} has no answer for these numbers: {source}")]
     Formula {
@@ -137,16 +146,16 @@ pub enum MechanismError {
 }
 
 fn known_names() -> String {
-    FORMULAS.map(|(name, _)| name).join(", ")
+    format!("{}, {}", FORMULAS.map(|(name, _)| name).join(", "), subnet_epoch::NAME)
 }
 
 /// Computes the formula `name` on a JSON `input` and answers with a JSON object, one column per line.
 /// Errors: [`MechanismError`]; the input is never trusted to be anything.
 pub fn run(name: &str, input: &str) -> Result<String, MechanismError> {
     let formula = FORMULAS.iter().find(|(known, _)| *known == name);
-    let Some(&(name, formula)) = formula else {
+    if formula.is_none() && name != subnet_epoch::NAME {
         return Err(MechanismError::UnknownName { name: table::shown(name) });
-    };
+    }
     if input.len() > INPUT_MAX {
         return Err(MechanismError::TooLong);
     }
@@ -154,6 +163,9 @@ pub fn run(name: &str, input: &str) -> Result<String, MechanismError> {
         return Err(MechanismError::NoInput);
     }
     let input = serde_json::from_str(input).map_err(MechanismError::Json)?;
+    let Some(&(name, formula)) = formula else {
+        return subnet_epoch::run(input);
+    };
     let output = formula(&Request::read(name, input)?)?;
     serde_json::to_string_pretty(&output).map_err(MechanismError::Json)
 }

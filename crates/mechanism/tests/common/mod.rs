@@ -10,13 +10,25 @@ use std::path::PathBuf;
 /// A row of a table: column name to text.
 pub type Row = BTreeMap<String, String>;
 
-/// The path of a table, or a line saying that it is not here.
+/// The path of a table of the topics, or a line saying that it is not here.
 pub fn table(name: &str) -> Option<PathBuf> {
+    shared(&format!("vectors/topics/{name}"))
+}
+
+/// The cases of a file of subnet vectors, or a line saying that it is not here.
+pub fn subnet_cases(name: &str) -> Option<Vec<serde_json::Value>> {
+    let text = std::fs::read_to_string(shared(&format!("vectors/subnets/{name}"))?).unwrap();
+    let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    Some(file["cases"].as_array_mut().map(std::mem::take).unwrap_or_else(|| panic!("{name} has no cases")))
+}
+
+/// A path among the shared files, or a line saying that nothing is there.
+fn shared(name: &str) -> Option<PathBuf> {
     let root = std::env::var("DODONA_SHARED").map_or_else(
         |_| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
         PathBuf::from,
     );
-    let path = root.join("vectors/topics").join(name);
+    let path = root.join(name);
     if path.exists() {
         return Some(path);
     }

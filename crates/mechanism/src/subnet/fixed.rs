@@ -1,0 +1,164 @@
+//! `Q32`: the number of the epoch, signed, 32 integer and 32 fraction bits in an `i64`.
+//! Products round down, quotients towards zero, a division by zero is zero, everything saturates: as the reference
+//! whose epochs are reproduced bit for bit.
+
+/// A number in -2^31 .. 2^31 in steps of 2^-32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Q32(i64);
+
+/// Fraction bits.
+const BITS: u32 = 32;
+
+impl Q32 {
+    /// Zero.
+    pub const ZERO: Q32 = Q32(0);
+    /// One.
+    pub const ONE: Q32 = Q32(1 << BITS);
+    /// One half.
+    pub const HALF: Q32 = Q32(1 << (BITS - 1));
+    /// The largest number.
+    pub const MAX: Q32 = Q32(i64::MAX);
+    /// The smallest number.
+    pub const MIN: Q32 = Q32(i64::MIN);
+
+    /// The number of `bits` steps of 2^-32.
+    pub const fn from_bits(bits: i64) -> Q32 {
+        Q32(bits)
+    }
+
+    /// How many steps of 2^-32 the number is.
+    pub const fn bits(self) -> i64 {
+        self.0
+    }
+
+    /// An integer, exact up to 2^31 and the largest number above.
+    pub fn from_int(value: i64) -> Q32 {
+        saturate(i128::from(value) << BITS)
+    }
+
+    /// The part `numerator / denominator`, towards zero; zero over zero, and anything over zero, is zero.
+    pub fn ratio(numerator: u64, denominator: u64) -> Q32 {
+        if denominator == 0 {
+            return Q32::ZERO;
+        }
+        match numerator.leading_zeros() >= BITS {
+            true => Q32(i64::try_from((numerator << BITS) / denominator).unwrap_or(i64::MAX)),
+            false => {
+                let quotient = (u128::from(numerator) << BITS) / u128::from(denominator);
+                Q32(i64::try_from(quotient).unwrap_or(i64::MAX))
+            }
+        }
+    }
+
+    /// What a stored `u16` means as a fraction: `value / 65535`.
+    pub fn from_fraction(value: u16) -> Q32 {
+        Q32::ratio(u64::from(value), u64::from(u16::MAX))
+    }
+
+    /// Sum.
+    pub fn plus(self, other: Q32) -> Q32 {
+        Q32(self.0.saturating_add(other.0))
+    }
+
+    /// Difference.
+    pub fn minus(self, other: Q32) -> Q32 {
+        Q32(self.0.saturating_sub(other.0))
+    }
+
+    /// Product, rounded down.
+    pub fn times(self, other: Q32) -> Q32 {
+        saturate((i128::from(self.0) * i128::from(other.0)) >> BITS)
+    }
+
+    /// Quotient, towards zero; over zero it is zero.
+    pub fn over(self, other: Q32) -> Q32 {
+        if other.0 == 0 {
+            return Q32::ZERO;
+        }
+        // Fractions over positive numbers are nearly all there is, and one machine division answers them.
+        if (0..1 << BITS).contains(&self.0) && other.0 > 0 {
+            let quotient = (self.0.unsigned_abs() << BITS) / other.0.unsigned_abs();
+            return Q32(i64::try_from(quotient).unwrap_or(i64::MAX));
+        }
+        saturate((i128::from(self.0) << BITS) / i128::from(other.0))
+    }
+
+    /// `floor(65535 x)` for a fraction, within 0 ..= 65535.
+    pub fn to_fraction(self) -> u16 {
+        let scaled = (i128::from(self.0) * i128::from(u16::MAX)) >> BITS;
+        u16::try_from(scaled.clamp(0, i128::from(u16::MAX))).unwrap_or(u16::MAX)
+    }
+
+    /// The integer below, within 0 ..= 2^31 - 1.
+    pub fn floor(self) -> u64 {
+        self.0.max(0).unsigned_abs() >> BITS
+    }
+
+    /// `floor(self * amount)` for an amount in base units; a negative number takes nothing.
+    pub fn of(self, amount: u64) -> u64 {
+        let part = (u128::from(self.0.max(0).unsigned_abs()) * u128::from(amount)) >> BITS;
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
+    /// `e^x` for `x` limited to -20 ..= 20, by the reference's series of 31 terms.
+    pub fn exp(self) -> Q32 {
+        /// `e` as the reference writes it: 23 fraction bits.
+        const E: Q32 = Q32(0x0002_b7e1_5000);
+        let limit = Q32::from_int(20);
+        let x = self.clamp(Q32(-limit.0), limit);
+        if x < Q32::ZERO {
+            return Q32::ONE.over(Q32(-x.0).exp());
+        }
+        if x == Q32::ZERO {
+            return Q32::ONE;
+        }
+        if x == Q32::ONE {
+            return E;
+        }
+        let (mut sum, mut term) = (Q32::ONE.plus(x), x);
+        for i in 2..32 {
+            term = term.times(x).over(Q32::from_int(i));
+            sum = sum.plus(term);
+        }
+        sum
+    }
+
+    /// `1 / (1 + e^(-rho (x - kappa)))`.
+    pub fn sigmoid(self, rho: Q32, kappa: Q32) -> Q32 {
+        let minus_rho = Q32(rho.0.saturating_neg());
+        Q32::ONE.over(Q32::ONE.plus(minus_rho.times(self.minus(kappa)).exp()))
+    }
+
+    /// The sum of numbers, which saturates.
+    pub fn sum(values: impl IntoIterator<Item = Q32>) -> Q32 {
+        values.into_iter().fold(Q32::ZERO, Q32::plus)
+    }
+}
+
+fn saturate(bits: i128) -> Q32 {
+    match i64::try_from(bits) {
+        Ok(bits) => Q32(bits),
+        Err(_) if bits < 0 => Q32::MIN,
+        Err(_) => Q32::MAX,
+    }
+}
+
+/// Scales numbers to the sum one; numbers that sum to zero stay.
+pub fn normalize(values: &mut [Q32]) {
+    let sum = Q32::sum(values.iter().copied());
+    if sum != Q32::ZERO {
+        values.iter_mut().for_each(|value| *value = value.over(sum));
+    }
+}
+
+/// Shares of integer amounts, each rounded down; all zero when the sum is.
+/// Amounts are at most a token's supply each, so their sum is far from 2^128.
+pub fn shares_of(amounts: &[u64]) -> Vec<Q32> {
+    let sum: u128 = amounts.iter().copied().map(u128::from).sum();
+    let share = |&amount: &u64| match (u128::from(amount) << BITS).checked_div(sum) {
+        // At most one, which is 2^32 steps.
+        Some(share) => Q32(i64::try_from(share).unwrap_or(i64::MAX)),
+        None => Q32::ZERO,
+    };
+    amounts.iter().map(share).collect()
+}
