@@ -113,7 +113,8 @@ pub struct Cell {
 /// `alpha new + (1 - alpha) old` with an alpha per cell, at most one. Only cells with a weight live on: a bond whose
 /// weight entry is absent is lost at once, one whose weight is an explicit zero decays.
 pub fn moving_average_by_cell(new: &Matrix, old: &Matrix, alpha: impl Fn(&Cell) -> Q32) -> Matrix {
-    let row = |(new, old): (&Vec<(u16, Q32)>, &Vec<(u16, Q32)>)| {
+    type Row = Vec<(u16, Q32)>;
+    let row = |(new, old): (&Row, &Row)| {
         let mut old = old.iter().peekable();
         let mut moved = Vec::with_capacity(new.len());
         for &(column, weight) in new {

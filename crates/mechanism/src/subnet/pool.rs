@@ -101,7 +101,7 @@ impl Pool {
     /// A pool of these reserves with this price. Errors: [`PoolError::WeightOutOfBounds`].
     pub fn with_price(alpha: u64, tao: u64, price: Fixed) -> Result<Pool, PoolError> {
         let value = price.of(u128::from(alpha))?;
-        let weight = Fixed::ratio(u128::from(tao), value.checked_add(u128::from(tao)).unwrap_or(u128::MAX))?;
+        let weight = Fixed::ratio(u128::from(tao), value.saturating_add(u128::from(tao)))?;
         Pool { alpha, tao, tao_weight: weight }.checked()
     }
 
