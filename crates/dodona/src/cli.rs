@@ -102,7 +102,7 @@ pub struct WorkerRunArgs {
     /// The topic's number
     #[arg(long)]
     pub topic: Option<u64>,
-    /// A TOML file with a [[worker]] for each model: model, topic, and if wanted name, owner, python, seasons
+    /// A TOML file with a `[[worker]]` for each model: model, topic, and if wanted name, owner, python, seasons
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "topic", "name", "owner"])]
     pub config: Option<PathBuf>,
     /// Name on leaderboards, at most 32 of A-Z a-z 0-9 . _ - [default: the model's]
