@@ -111,7 +111,7 @@ pub fn existing(dir: &Path) -> Result<Vec<Member>, MemberError> {
 
 /// The turn to choose ports on this machine: networks that start at the same moment would choose the same ones. Held from
 /// the choice until the nodes listen; the system gives it back however the process ends.
-pub struct Turn(#[allow(dead_code)] Option<File>); // kept only to be held
+pub struct Turn(#[expect(dead_code, reason = "a lock is there to be held")] Option<File>);
 
 impl Turn {
     /// Waits until no other network of this machine is starting.
