@@ -541,6 +541,9 @@ pub struct StartArgs {
     /// RPC door, likewise
     #[arg(long, value_name = "ADDRESS", env = "DODONA_RPC")]
     pub rpc: Option<String>,
+    /// Page for monitors, likewise
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_METRICS")]
+    pub metrics: Option<String>,
     /// A home without a chain begins with a snapshot of its peers that follows from this file (made by `dodona trust
     /// export`, or genesis.json), instead of executing every block
     #[arg(long, value_name = "FILE", env = "DODONA_TRUST")]

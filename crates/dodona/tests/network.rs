@@ -197,7 +197,7 @@ fn a_new_node_begins_with_a_proven_snapshot_of_its_peer() {
         .replacen("persistent = []", &format!("persistent = [\"{}\"]", plain(&listens[1])), 1);
     fs::write(joining.join("config.toml"), own).unwrap();
     let mut child = dodona(&["start", "--home", &new, "--trust", &trust])
-        .args(["--rest", "", "--grpc", "", "--rpc", ""])
+        .args(["--rest", "", "--grpc", "", "--rpc", "", "--metrics", ""])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

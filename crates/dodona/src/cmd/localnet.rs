@@ -114,6 +114,7 @@ fn greet(args: &LocalnetArgs, members: &[Member]) -> Result<()> {
                 json!({
                     "name": m.name, "home": m.home.display().to_string(), "pid": m.pid(),
                     "rest": shown(doors.rest), "grpc": shown(doors.grpc), "rpc": shown(doors.rpc),
+                    "metrics": shown(doors.metrics),
                 })
             })
             .collect();

@@ -10,14 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use dodona_consensus::engine::PeerAddress;
 use dodona_node::{
-    Clock, Home, Networking, Node, NodeConfig, NodeError, Pace,
+    Clock, Home, MAX_WATCHED, Networking, Node, NodeConfig, NodeError, Pace,
     config::{Moniker, NodeFile},
     peer::{PeerConfig, PeerKey},
     snapshot::{self, Anchor, Schedule},
 };
+use dodona_proto::Address;
 use tokio::sync::Notify;
 
 use crate::{
@@ -59,6 +60,8 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         rest: door(file.doors.rest)?,
         grpc: door(file.doors.grpc)?,
         rpc: door(file.doors.rpc)?,
+        metrics: door(file.doors.metrics)?,
+        watched: watched(&file.metrics.accounts)?,
         ..NodeConfig::quiet(home, Clock::Wall, Pace::Target(file.consensus.block_time))
     };
     config.network = Some(Networking {
@@ -76,13 +79,14 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
     };
     let shown = |address: Option<SocketAddr>| address.map_or("closed".to_string(), |a| a.to_string());
     tell(&format!(
-        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, validators {}",
+        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, metrics {}, validators {}",
         file.moniker.as_str(),
         if votes { "" } else { " (not a validator of its genesis)" },
         node.handle().head().height,
         shown(node.rest_address()),
         shown(node.grpc_address()),
         shown(node.rpc_address()),
+        shown(node.metrics_address()),
         file.consensus.listen,
     ));
     let orphaned = Arc::new(Notify::new());
@@ -151,6 +155,16 @@ fn claim(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+/// The accounts of `[metrics] accounts`.
+fn watched(accounts: &[String]) -> Result<Vec<Address>> {
+    if accounts.len() > MAX_WATCHED {
+        bail!("[metrics] accounts in config.toml: {} are more than {MAX_WATCHED}", accounts.len());
+    }
+    let one =
+        |text: &String| text.parse().with_context(|| format!("[metrics] accounts: `{text}` is no address"));
+    accounts.iter().map(one).collect()
+}
+
 fn named(persistent: &[String]) -> Result<Vec<PeerAddress>> {
     persistent.iter().map(|text| text.parse().map_err(anyhow::Error::from)).collect()
 }
@@ -174,6 +188,7 @@ fn settings(args: &StartArgs) -> Result<NodeFile> {
         (&args.rest, &mut file.doors.rest),
         (&args.grpc, &mut file.doors.grpc),
         (&args.rpc, &mut file.doors.rpc),
+        (&args.metrics, &mut file.doors.metrics),
     ];
     for (said, door) in doors {
         match said.as_deref() {

@@ -28,8 +28,8 @@ const PURSE: u128 = 1_000_000 * ALLO;
 const SMALL_PURSE: u128 = 10_000 * ALLO;
 /// Voting power of each validator, whole ALLO.
 const POWER: u64 = 1_000;
-/// Ports of one node: validators, transactions, REST, gRPC, RPC.
-const BASE_PORTS: [u16; 5] = [26_656, 26_655, 1317, 9090, 26_657];
+/// Ports of one node: validators, transactions, REST, gRPC, RPC, metrics.
+const BASE_PORTS: [u16; 6] = [26_656, 26_655, 1317, 9090, 26_657, 26_660];
 /// From one node's ports to the next one's.
 const STEP: u16 = 10;
 /// How long a node may take to end.
@@ -129,6 +129,7 @@ pub fn create(
         file.consensus.block_time = plan.block_time;
         file.peers.listen = local(1);
         (file.doors.rest, file.doors.grpc, file.doors.rpc) = (Some(local(2)), Some(local(3)), Some(local(4)));
+        file.doors.metrics = Some(local(5));
         let home = dir.join(file.moniker.as_str());
         let mut drawn = 0u64;
         let keys = Keys::make(&home, || {
@@ -181,7 +182,7 @@ pub fn create(
 }
 
 /// The usual ports of node `n`, or free ones where those are taken.
-fn ports(n: u16) -> std::io::Result<[u16; 5]> {
+fn ports(n: u16) -> std::io::Result<[u16; 6]> {
     let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     // All are held until all are found: no port is given twice.
     let mut held = Vec::new();
