@@ -162,12 +162,17 @@ fn label_sums(columns: &[Column]) -> Vec<f64> {
 }
 
 /// Whether two columns agree to rounding in every value a network inference can have.
-fn same_column(one: &Column, two: &Column, size: f64) -> bool {
+/// The bars of the interval are left out where two values are equal but for their last digits: rounding then decides
+/// which is the smaller, and a weighted percentile among unequal weights jumps with the order.
+fn same_column(values: &[Real], one: &Column, two: &Column, size: f64) -> bool {
+    let mut sorted: Vec<f64> = values.iter().chain(one.implied.iter().flatten()).map(|v| v.get()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let apart = sorted.windows(2).all(|pair| pair[1] - pair[0] > size * 1e-9);
     let plain = |list: &[Option<Real>]| list.iter().map(|value| value.map(Real::get)).collect::<Vec<_>>();
     let bars = |c: &Column| [c.interval.p2, c.interval.p16, c.interval.p50, c.interval.p84, c.interval.p98];
     let ends = |c: &Column| [c.combined, c.naive, c.median, c.mean];
     ends(one).iter().zip(&ends(two)).all(|(a, b)| close_to(a.get(), b.get(), size, 1e-12))
-        && bars(one).iter().zip(&bars(two)).all(|(a, b)| close_to(a.get(), b.get(), size, 1e-12))
+        && (!apart || bars(one).iter().zip(&bars(two)).all(|(a, b)| close_to(a.get(), b.get(), size, 1e-12)))
         && same_list(&one.implied, &plain(&two.implied), size)
         && same_list(&one.one_out_inferers, &plain(&two.one_out_inferers), size)
         && same_list(&one.one_out_forecasters, &plain(&two.one_out_forecasters), size)
@@ -284,8 +289,8 @@ proptest! {
         let (one, mut two) = (epoch.open().synthesis, turned.open().synthesis);
         two.columns.rotate_right(1);
         prop_assert_eq!(&one.inferer_weights, &two.inferer_weights);
-        for (one, two) in one.columns.iter().zip(&two.columns) {
-            prop_assert!(same_column(one, two, epoch.size()));
+        for ((values, one), two) in epoch.columns.iter().zip(&one.columns).zip(&two.columns) {
+            prop_assert!(same_column(values, one, two, epoch.size()));
         }
     }
 

@@ -72,9 +72,13 @@ fn get(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-/// A port nobody uses now. Another test may take it before its node does, which then says so.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Ports nobody uses now, nor takes until the nodes do: they lie below those the system gives to whoever asks for any,
+/// and each process of a test (nextest starts one per test) has a stretch of its own.
+fn free(count: usize) -> Vec<SocketAddr> {
+    let (first, last, stretch) = (16_000, 32_000, 20);
+    let begin = first + (std::process::id() * stretch) % (last - first);
+    let all = (begin..last).chain(first..begin).map(|port| SocketAddr::from(([127, 0, 0, 1], port as u16)));
+    all.filter(|address| TcpListener::bind(address).is_ok()).take(count).collect()
 }
 
 fn over_tcp(ports: &[SocketAddr], me: usize) -> Networking {
@@ -105,7 +109,7 @@ async fn stop(nodes: Vec<Node>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn four_validators_over_sockets_agree_lose_one_and_get_it_back() {
     let dir = TempDir::new().unwrap();
-    let ports: Vec<_> = (0..5).map(|_| free()).collect();
+    let ports = free(5);
     let mut nodes = Vec::new();
     for seed in 1..=4u8 {
         nodes.push(start(dir.path(), 4, seed, over_tcp(&ports[..4], usize::from(seed) - 1)).await);
@@ -234,7 +238,7 @@ async fn a_node_that_is_left_behind_says_so_and_ends() {
     let dir = TempDir::new().unwrap();
     // A chain whose only validator makes blocks, and a follower whose block sync never answers: another chain's
     // genesis, which the follower refuses block by block.
-    let ports = [free(), free()];
+    let ports = free(2);
     let maker = start(dir.path(), 1, 1, over_tcp(&ports, 0)).await;
     reaches(&maker, 3).await;
     let mut other = genesis(1);
@@ -281,7 +285,7 @@ async fn an_occupied_port_and_a_readable_key_are_told_with_their_remedies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_that_runs_twice_is_proven_guilty_in_a_block() {
     let dir = TempDir::new().unwrap();
-    let ports: Vec<_> = (0..5).map(|_| free()).collect();
+    let ports = free(5);
     let mut nodes = Vec::new();
     for seed in 1..=4u8 {
         nodes.push(start(dir.path(), 4, seed, over_tcp(&ports, usize::from(seed) - 1)).await);
@@ -305,7 +309,10 @@ async fn a_validator_that_runs_twice_is_proven_guilty_in_a_block() {
             }
         }
     });
-    let piece = proven.await.unwrap_or_else(|_| panic!("no evidence in {height} blocks"));
+    let piece = proven.await.unwrap_or_else(|_| {
+        let (at, seen) = (twin.handle().head().height, twin.handle().peers());
+        panic!("no evidence in {height} blocks; the twin is at {at} and sees {seen:?}")
+    });
     assert_eq!(piece.offender(), guilty);
     assert!(piece.height().0 < height);
     twin.stop().await.unwrap();

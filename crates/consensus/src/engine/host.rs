@@ -3,7 +3,7 @@
 //! the engine logs before it sends, and a commit is one write of the application.
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use app_channel::app::engine::host::{Next, SyncedValueOutcome};
 use app_channel::app::types::streaming::{StreamId, StreamMessage};
@@ -73,7 +73,10 @@ pub(super) struct Host {
     /// Whether what an earlier life of the process stored has been read back.
     recovered: bool,
     streams: Streams,
-    later: Vec<(PartInit, Vec<u8>)>,
+    /// Proposals of heights to come, and when each came in.
+    later: Vec<(PartInit, Vec<u8>, Instant)>,
+    /// When the first proposal of this height came in, if we had not begun the height by then.
+    heard: Option<Instant>,
     next_stream: u64,
     /// Signatures in the certificate that was committed last.
     committed_signatures: usize,
@@ -117,6 +120,7 @@ impl Host {
             recovered: false,
             streams: Streams::default(),
             later: Vec::new(),
+            heard: None,
             next_stream: (since_1970.as_millis() as u64) << 16,
             committed_signatures: 0,
             waiting: None,
@@ -257,8 +261,12 @@ impl Host {
             rebroadcast: t.rebroadcast,
             ..LinearTimeouts::default()
         };
+        // Others began this height before us: wait that much less at its end, or we stay behind for
+        // good. A validator with a twin would never vote in time to be caught, a node that only
+        // follows would show every block late.
+        let behind = self.heard.map_or(Duration::ZERO, |heard| heard.elapsed());
         let target = match &self.pace {
-            Pace::Target(time) => Some(*time),
+            Pace::Target(time) => Some(time.saturating_sub(behind)),
             Pace::Fast | Pace::OnDemand(_) => None,
         };
         HeightParams::new(self.validators.clone(), timeouts, target)
@@ -297,9 +305,9 @@ impl Host {
                 self.check_block(block.round, block.proposer, &block.bytes, Some(block.id))?;
             }
             let (now, later): (Vec<_>, _) =
-                std::mem::take(&mut self.later).into_iter().partition(|(init, _)| init.height == height);
+                std::mem::take(&mut self.later).into_iter().partition(|(init, ..)| init.height == height);
             self.later = later;
-            for (init, bytes) in now {
+            for (init, bytes, _) in now {
                 if self.is_genuine(&init) {
                     self.check_block(init.round, init.proposer, &bytes, Some(init.id))?;
                 }
@@ -426,7 +434,9 @@ impl Host {
         self.received.clear();
         self.recovered = false;
         self.streams.committed(height);
-        self.later.retain(|(init, _)| init.height > height);
+        self.later.retain(|(init, ..)| init.height > height);
+        let ours = self.later.iter().filter(|(init, ..)| init.height == self.height && self.is_genuine(init));
+        self.heard = ours.map(|(.., heard)| *heard).min();
         Ok(())
     }
 
@@ -491,15 +501,18 @@ impl Host {
         if init.height > self.height {
             if self.later.len() >= MAX_LATER {
                 // What looks forged goes first.
-                let forged = self.later.iter().position(|(init, _)| !self.is_genuine(init));
+                let forged = self.later.iter().position(|(init, ..)| !self.is_genuine(init));
                 self.later.remove(forged.unwrap_or(0));
             }
-            self.later.push((init, bytes));
+            self.later.push((init, bytes, Instant::now()));
             return Ok(None);
         }
         // The height may have come closer while the parts came in.
         if init.height < self.height || !self.is_genuine(&init) {
             return Ok(None);
+        }
+        if !self.recovered {
+            self.heard.get_or_insert_with(Instant::now);
         }
         if !self.known.contains_key(&init.id) {
             let received = self.received.entry(init.round).or_default();
