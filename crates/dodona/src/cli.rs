@@ -617,6 +617,12 @@ pub struct StartArgs {
     /// End when standard input closes: for programs that run nodes
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
+    /// For tests: this node's clock is wrong by so many milliseconds
+    #[arg(
+        long, value_name = "MS", hide = true, default_value_t = 0, allow_hyphen_values = true,
+        value_parser = clap::value_parser!(i64).range(-60_000..=60_000)
+    )]
+    pub clock_offset: i64,
 }
 
 #[derive(Args)]

@@ -33,6 +33,8 @@ const MAX_DRIFT_MS: u64 = 10_000;
 pub enum Clock {
     /// The proposer's clock.
     Wall,
+    /// The same, but wrong by so many milliseconds: for tests of whole processes.
+    Wrong(i64),
     /// A fixed step per block: for replays, whose blocks must not depend on when they are made.
     Steps(u64),
     /// Somebody else's clock, unix milliseconds: for simulators.
@@ -212,6 +214,7 @@ impl Application for ChainApplication {
     fn propose(&mut self, height: Height, _round: u32, proposer: Address) -> Result<Block, Fatal> {
         let time_ms = match self.clock {
             Clock::Wall => now_ms().max(self.time_ms + 1),
+            Clock::Wrong(ms) => now_ms().saturating_add_signed(ms).max(self.time_ms + 1),
             Clock::Virtual(now) => now().max(self.time_ms + 1),
             Clock::Steps(step) => self.time_ms + step.max(1),
         };
@@ -255,6 +258,7 @@ impl Application for ChainApplication {
     fn validate(&mut self, block: &Block) -> Result<bool, Fatal> {
         let latest = match self.clock {
             Clock::Wall => now_ms().saturating_add(MAX_DRIFT_MS),
+            Clock::Wrong(ms) => now_ms().saturating_add_signed(ms).saturating_add(MAX_DRIFT_MS),
             Clock::Virtual(now) => now().saturating_add(MAX_DRIFT_MS),
             Clock::Steps(step) => self.time_ms + step.max(1),
         };
@@ -270,7 +274,7 @@ impl Application for ChainApplication {
             return Ok(true);
         }
         let time_ok = match self.clock {
-            Clock::Wall | Clock::Virtual(_) => header.time_ms > self.time_ms,
+            Clock::Wall | Clock::Wrong(_) | Clock::Virtual(_) => header.time_ms > self.time_ms,
             Clock::Steps(step) => header.time_ms == self.time_ms + step.max(1),
         };
         if !time_ok {

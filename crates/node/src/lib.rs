@@ -53,7 +53,7 @@ pub use handle::NodeHandle;
 pub use home::{Home, HomeError};
 pub use mempool::{Limits, Mempool, Offered};
 pub use network::{Networking, Stalled, Way};
-pub use proofs::genesis_trust;
+pub use proofs::{genesis_trust, lead};
 
 use handle::Identity;
 use index::Index;

@@ -31,7 +31,9 @@ pub(crate) fn proof(node: &NodeHandle, request: &[u8], at: u64) -> Result<Vec<u8
     let proven = node.app().store().prove(height, &claim.key())?;
     let block = light_block(node, height)?;
     let (links, block) = match q.has_trusted_height.then_some(q.trusted_height) {
-        Some(trusted) if trusted < height => lead(node, trusted, block)?,
+        Some(trusted) if trusted < height => {
+            lead(&trust_at(node, trusted)?, block, |height| light_block(node, height))?
+        }
         _ => (Vec::new(), block.pruned()),
     };
     let document = Proof { claim, links, block, value: proven.value, path: proven.proof }.to_json();
@@ -116,14 +118,18 @@ fn to_set(height: u64, known: Vec<dodona_chain::Validator>) -> Result<ValidatorS
     ValidatorSet::new(members).map_err(|e| wrong(&e))
 }
 
-/// As few blocks as bisection finds from a trusted height to a block, and the block with the signatures that are
-/// needed.
-fn lead(
-    node: &NodeHandle,
-    trusted: u64,
+/// As few blocks as bisection finds from what is trusted to a block, and the block with the signatures that are
+/// needed. `fetch` gives the whole block of a height.
+///
+/// # Errors
+/// When the sets changed too often for one answer, the block does not follow, or a block is not to be had.
+pub fn lead(
+    trust: &Trust,
     block: LightBlock,
+    mut fetch: impl FnMut(u64) -> Result<LightBlock, QueryError>,
 ) -> Result<(Vec<LightBlock>, LightBlock), QueryError> {
-    let mut believed = Trusted::from(&trust_at(node, trusted)?);
+    let trusted = trust.height;
+    let mut believed = Trusted::from(trust);
     let mut links = Vec::new();
     // Those still to be reached, the next one last: each could not be reached directly.
     let mut ahead = vec![block];
@@ -147,7 +153,7 @@ fn lead(
         if middle == believed.height.0 {
             return Err(QueryError::Internal(format!("block {height} does not follow the one before")));
         }
-        ahead.push(light_block(node, middle)?);
+        ahead.push(fetch(middle)?);
     }
     Err(QueryError::Bad(format!(
         "the validators changed too often since height {trusted}: export a newer trust with `dodona trust export`"

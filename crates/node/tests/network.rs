@@ -14,7 +14,7 @@ use dodona_client::{Client, Wallet};
 use dodona_consensus::{Address, Block, PublicKey, SigningKey};
 use dodona_node::{
     Clock, Home, Hub, Networking, Node, NodeConfig, NodeError, Pace, PeerAddress, PeerList, Stalled,
-    Timeouts, peer_id,
+    Timeouts, Way, peer_id,
 };
 use dodona_proto::{ALLO, sign::AccountKey, tx};
 use dodona_store::RecordTable;
@@ -177,6 +177,44 @@ async fn four_validators_over_sockets_agree_lose_one_and_get_it_back() {
     }
     for node in &nodes {
         node.handle().app().check_invariants().unwrap();
+    }
+    stop(nodes).await;
+}
+
+/// Sockets, and nobody known but the first node; the rest is asked for.
+fn by_discovery(ports: &[SocketAddr], me: usize) -> Networking {
+    let first = (me > 0).then(|| ports[0].to_string().parse::<PeerAddress>().unwrap());
+    let mut network = Networking::tcp(ports[me], first.into_iter().collect());
+    if let Way::Tcp { discovery, .. } = &mut network.way {
+        *discovery = true;
+    }
+    network
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_told_of_one_peer_find_the_others_and_go_on_without_it() {
+    let dir = TempDir::new().unwrap();
+    let ports = free(4);
+    let mut nodes = Vec::new();
+    for seed in 1..=4u8 {
+        nodes.push(start(dir.path(), 4, seed, by_discovery(&ports, usize::from(seed) - 1)).await);
+    }
+    let found = tokio::time::timeout(PATIENCE, async {
+        while nodes.iter().any(|node| node.handle().peers().peers.len() < 3) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let found = found.await;
+    let seen: Vec<usize> = nodes.iter().map(|node| node.handle().peers().peers.len()).collect();
+    assert!(found.is_ok(), "peers: {seen:?}");
+    for node in &nodes {
+        reaches(node, 3).await;
+    }
+    nodes.remove(0).stop().await.unwrap();
+    let height = nodes[0].handle().head().height;
+    for node in &nodes {
+        reaches(node, height + 3).await;
+        assert_eq!(block(node, height + 3), block(&nodes[0], height + 3));
     }
     stop(nodes).await;
 }

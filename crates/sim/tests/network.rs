@@ -55,6 +55,77 @@ fn liars_slow_and_silent_nodes_and_wrong_clocks_stop_nobody() {
 }
 
 #[test]
+fn a_proven_liar_loses_stake_and_seat_and_nobody_else_does() {
+    let report = planned("seed=3 horizon=6000 equivocate:3@0-6000");
+    assert!(report.evidence >= 1 && report.sets >= 2, "{report}");
+    // A block that is bad is no lie told twice.
+    let report = planned("seed=1 horizon=6000 bad:3:root@500-6000");
+    assert_eq!((report.evidence, report.sets), (0, 1), "{report}");
+}
+
+#[test]
+fn a_node_that_has_lost_its_log_is_silent_where_it_has_spoken() {
+    let mut refused = 0;
+    for seed in 0..6 {
+        let plan = format!(
+            "seed={seed} horizon=7000 loss:20@0-7000 forget:1@1500-1600 forget:2@2500-2600 forget:1@4000-4100"
+        );
+        let report = planned(&plan);
+        assert_eq!(report.evidence, 0, "{report}");
+        refused += report.refused;
+    }
+    assert!(refused > 0, "the guard was never asked for a second signature: the test shows nothing");
+}
+
+#[test]
+fn every_validator_is_replaced_within_20_epochs_and_genesis_is_still_trust_enough() {
+    for plan in [
+        "seed=1 rotate=4 horizon=8000",
+        "seed=2 powers=30,25,20,15,10 rotate=3 horizon=8000",
+        "seed=3 rotate=5 horizon=9000 crash:1@2000-4000 crash:6@5000-7000 loss:10@0-9000",
+        "seed=4 rotate=2 horizon=9000 equivocate:7@0-9000",
+    ] {
+        let report = planned(plan);
+        println!("{plan}: {report}");
+        // One comes, one goes, four times: and a third of the power never vouches for all of it at once.
+        assert!(report.rotated.is_some() && report.sets >= 5 && report.links >= 1, "{plan}: {report:?}");
+    }
+}
+
+#[test]
+fn four_nodes_get_a_new_program_one_after_the_other_and_the_chain_does_not_stop() {
+    let report = planned("seed=1 upgrade=yes horizon=6000");
+    assert!(report.upgraded.is_some() && report.restarts == 4 && report.stopped == 0, "{report:?}");
+    assert!(report.longest_ms < 5_000, "{report:?}");
+    let plan = "seed=2 rotate=4 upgrade=yes horizon=9000 crash:0@4000-9000 loss:10@0-9000";
+    let report = planned(plan);
+    assert!(report.upgraded.is_some() && report.rotated.is_some(), "{report:?}");
+    assert_eq!(report, planned(plan));
+}
+
+#[test]
+fn whatever_is_broken_on_purpose_is_found() {
+    for (plan, found) in [
+        ("seed=1 horizon=6000 canary=quorum split:3@0-6000", "two blocks at height"),
+        // Half a certificate is refused by everybody, also by those who were content with it before.
+        ("seed=1 horizon=6000 canary=quorum split:3@1000-6000", "no progress"),
+        ("seed=1 horizon=6000 upgrade=yes canary=supply", "supply"),
+        ("seed=1 horizon=6000 upgrade=yes canary=replay", "a newcomer"),
+        ("seed=1 horizon=6000 upgrade=yes canary=stuck", "a step before it"),
+        ("seed=1 horizon=4000 canary=lost", "was in block 1, and is not"),
+    ] {
+        let broken = run(&plan.parse().unwrap()).unwrap_err();
+        assert!(broken.what.contains(found), "{plan}: {}", broken.what);
+    }
+    // Without a guard, honest nodes that lose their logs are sooner or later proven guilty.
+    let accused = (0..6).any(|seed| {
+        let plan = format!("seed={seed} horizon=7000 canary=guard loss:20@0-7000 forget:1@1500-1600 forget:2@2500-2600 forget:1@4000-4100");
+        run(&plan.parse().unwrap()).is_err_and(|broken| broken.what.contains("who did not lie"))
+    });
+    assert!(accused, "nobody was accused");
+}
+
+#[test]
 fn partitions_heal() {
     for plan in [
         "seed=1 horizon=6000 split:3@1000-6000",

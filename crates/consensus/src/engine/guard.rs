@@ -100,12 +100,34 @@ impl Place {
     }
 }
 
+/// The last thing that a key has signed: the rule of the guard without its file.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark(Option<(Place, Hash32)>);
+
+impl Mark {
+    /// The mark once this has been signed too; the same mark for what was signed last, and for what can be signed any
+    /// number of times.
+    ///
+    /// # Errors
+    /// [`SignError::Twice`] for what excludes what was signed, or comes before it.
+    pub fn after(&self, request: &SignRequest<'_>, domain: &Domain) -> Result<Mark, SignError> {
+        let Some(place) = Place::of(request) else { return Ok(*self) };
+        let next = Mark(Some((place, sha256(&[b"signed", &request.message(domain)]))));
+        match self.0 {
+            Some((mark, _)) if place <= mark && next != *self => {
+                Err(SignError::Twice { asked: place.to_string(), signed: mark.to_string() })
+            }
+            _ => Ok(next),
+        }
+    }
+}
+
 /// The guard of one key on one chain. One process holds it at a time, as one process holds the node's store.
 #[derive(Debug)]
 pub struct Guard {
     path: PathBuf,
     owner: String,
-    last: Mutex<Option<(Place, Hash32)>>,
+    last: Mutex<Mark>,
 }
 
 impl Guard {
@@ -129,26 +151,22 @@ impl Guard {
                 Some(last)
             }
         };
-        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(last) })
+        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(Mark(last)) })
     }
 
     /// Allows a signature, once it is on disk that it was given.
-    fn allow(&self, place: Place, message: &[u8]) -> Result<(), SignError> {
+    fn allow(&self, request: &SignRequest<'_>, domain: &Domain) -> Result<(), SignError> {
         // A panic while writing leaves the older mark in memory, and at least that one on disk.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = sha256(&[b"signed", message]);
-        if let Some((mark, known)) = *last {
-            if place == mark && hash == known {
-                return Ok(());
-            }
-            if place <= mark {
-                return Err(SignError::Twice { asked: place.to_string(), signed: mark.to_string() });
-            }
+        let next = last.after(request, domain)?;
+        if let Mark(Some((place, hash))) = next
+            && next != *last
+        {
+            let text = write(&self.owner, &place, &hash);
+            replace(&self.path, text.as_bytes())
+                .map_err(|e| SignError::Failed(format!("{}: {e}", self.path.display())))?;
+            *last = next;
         }
-        let text = write(&self.owner, &place, &hash);
-        replace(&self.path, text.as_bytes())
-            .map_err(|e| SignError::Failed(format!("{}: {e}", self.path.display())))?;
-        *last = Some((place, hash));
         Ok(())
     }
 }
@@ -213,10 +231,7 @@ impl Guarded {
     }
 
     fn sign(&self, request: &SignRequest<'_>) -> Signature {
-        let allowed = match (&self.guard, Place::of(request)) {
-            (Some(guard), Some(place)) => guard.allow(place, &request.message(&self.domain)),
-            _ => Ok(()),
-        };
+        let allowed = self.guard.as_ref().map_or(Ok(()), |guard| guard.allow(request, &self.domain));
         match allowed.and_then(|()| self.signer.sign_request(&self.domain, request)) {
             Ok(signature) => signature,
             Err(error) => {

@@ -42,7 +42,7 @@ use crate::types::{Address, BlockId, Ctx, Height, ValidatorSet, sha256};
 use guard::Guarded;
 
 pub use gate::Gate;
-pub use guard::{Guard, GuardError};
+pub use guard::{Guard, GuardError, Mark};
 pub use hub::Hub;
 pub use tcp::{Peer, PeerAddress, PeerAddressError, PeerList, Peers, TcpConfig, peer_id};
 

@@ -60,7 +60,7 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         grpc: door(file.doors.grpc)?,
         rpc: door(file.doors.rpc)?,
         dashboard: door(file.doors.dashboard)?,
-        ..NodeConfig::quiet(home, Clock::Wall, Pace::Target(file.consensus.block_time))
+        ..NodeConfig::quiet(home, clock(args.clock_offset), Pace::Target(file.consensus.block_time))
     };
     config.network = Some(Networking {
         moniker: file.moniker.as_str().to_string(),
@@ -151,6 +151,11 @@ fn claim(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).with_context(|| {
         format!("cannot listen at {address}: another node there? Change [doors] in config.toml")
     })
+}
+
+/// The machine's clock, or, for tests, one that is wrong.
+fn clock(offset_ms: i64) -> Clock {
+    if offset_ms == 0 { Clock::Wall } else { Clock::Wrong(offset_ms) }
 }
 
 fn named(persistent: &[String]) -> Result<Vec<PeerAddress>> {

@@ -69,6 +69,12 @@ struct ChaosArgs {
     /// Only these faults; may be repeated
     #[arg(long, value_name = "FAULT", value_delimiter = ',')]
     only: Vec<Chosen>,
+    /// End after so many kills (`--only kill`) or other faults, if the time is not over before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// Kill so many times one process at random and nothing else: `--only kill --count N`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["only", "count"])]
+    kills: Option<u32>,
     /// The `dodona` program [default: the one beside this]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -185,7 +191,11 @@ fn chaos(args: ChaosArgs) -> ExitCode {
         validators: args.validators,
         workers: args.workers,
         block_time: args.block_time.into(),
-        only: args.only.iter().map(|chosen| chosen.0).collect(),
+        only: match args.kills {
+            Some(_) => vec![Fault::Kill],
+            None => args.only.iter().map(|chosen| chosen.0).collect(),
+        },
+        count: args.kills.or(args.count),
     };
     match chaos::run(&soak, &mut |line| eprintln!("{line}")) {
         Ok(outcome) if args.json => {
@@ -197,6 +207,9 @@ fn chaos(args: ChaosArgs) -> ExitCode {
                 "{:.0} s, {} blocks, {} transactions, {} epochs scored; {} transactions shown and found again",
                 outcome.seconds, outcome.blocks, outcome.txs, outcome.epochs, outcome.acknowledged
             );
+            for (fault, cause) in &outcome.skipped {
+                println!("{fault} was left out: {cause}");
+            }
             println!("{:<12}{:>6}{:>22}", "fault", "times", "longest recovery");
             for (fault, times) in &outcome.faults {
                 println!("{fault:<12}{times:>6}{:>20.1} s", outcome.recovery[fault]);

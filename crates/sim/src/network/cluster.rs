@@ -15,7 +15,7 @@ use arc_malachitebft_core_types::{
 };
 use dodona_chain::Genesis;
 use dodona_consensus::{
-    Certificate, Domain, Evidence, KeySigner, Round, SigningKey,
+    Address, Certificate, Domain, Evidence, KeySigner, Round, Signature, SigningKey,
     engine::Timeouts,
     sha256,
     types::{Ctx, Proposal, Vote},
@@ -23,10 +23,12 @@ use dodona_consensus::{
 use dodona_proto::tx::{self, TxHash};
 
 use super::{
-    Bad, Kind, Plan, Report, check,
+    Bad, Canary, Kind, Plan, Report, check,
     load::{Desk, Load},
-    node::{Node, Sent, Stop, set_clock},
+    node::{AFTER_THE_RUN_MS, Node, Sent, Stop, set_clock},
+    program,
     random::Random,
+    rotation::Rotation,
 };
 use crate::world;
 
@@ -40,6 +42,11 @@ const SUPERVISOR_US: u64 = 2_000_000;
 /// Blocks that have to come when nothing goes wrong any more, and how long they may take.
 const AFTERMATH: u64 = 14;
 const AFTERMATH_US: u64 = 120_000_000;
+/// When the first node gets a new program, and how long until the next one does.
+const FIRST_PROGRAM_US: u64 = 2_000_000;
+const NEXT_PROGRAM_US: u64 = 1_000_000;
+/// How long a node is down for it.
+const REPLACEMENT_US: u64 = 500_000;
 /// How long messages take when nothing is wrong, milliseconds.
 const DELAY_MS: (u64, u64) = (5, 60);
 
@@ -58,6 +65,8 @@ enum Event {
     Input(usize, u64, Input<Ctx>),
     Crash(usize),
     Start(usize),
+    /// A node gets a new program.
+    Replace(usize),
     Status(usize),
     Load,
     /// All faults are over.
@@ -75,12 +84,16 @@ pub(super) struct Cluster {
     pub genesis: Genesis,
     timeouts: LinearTimeouts,
     load: Load,
+    rotation: Option<Rotation>,
     /// Where each transaction was first seen in a block.
     pub included: BTreeMap<TxHash, (u64, u32)>,
     /// The block of each height as the first node had it.
     ids: BTreeMap<u64, [u8; 32]>,
     /// When the faults were over: the height that is enough, and how many epochs were opened and ended by then.
     aftermath: Option<(u64, check::Epochs)>,
+    /// When the newest block was decided first, and the longest time from one to the next.
+    newest_us: u64,
+    longest_us: u64,
     /// Nodes that will crash in the middle of what they do next.
     doomed: Vec<bool>,
     trace: [u8; 32],
@@ -93,21 +106,29 @@ pub(super) struct Cluster {
 impl Cluster {
     pub fn new(plan: &Plan) -> Result<Self, String> {
         let mut random = Random::new(plan.seed);
-        let load = Load::new(plan.seed);
+        let load = Load::new(plan.seed, plan.upgrade);
         let keys: Vec<SigningKey> =
-            plan.powers.iter().map(|_| SigningKey::from_bytes(&random.bytes())).collect();
+            (0..plan.nodes()).map(|_| SigningKey::from_bytes(&random.bytes())).collect();
+        let mut names = load.names();
+        names.extend((0..plan.nodes()).map(operator));
         let Some(first) = keys.first() else { return Err("a network has nodes".into()) };
-        let mut genesis = world::genesis(plan.seed, first.verifying_key().to_bytes(), &load.names());
+        let mut genesis = world::genesis(plan.seed, first.verifying_key().to_bytes(), &names);
         let pattern = genesis.validators.remove(0);
         for (n, (key, power)) in keys.iter().zip(&plan.powers).enumerate() {
             let mut validator = pattern.clone();
             validator.public_key = hex::encode(key.verifying_key().to_bytes());
             validator.power = *power;
-            validator.operator = world::key(plan.seed, &format!("operator-{n}")).address().to_string();
+            validator.operator = world::key(plan.seed, &operator(n)).address().to_string();
             genesis.validators.push(validator);
         }
+        if plan.rotate > 0 {
+            genesis.params.validator_set_blocks = plan.rotate;
+        }
+        let rotation = (plan.rotate > 0).then(|| Rotation::new(plan, &keys));
         let domain = Domain::new(&genesis.chain_id);
-        let nodes = keys.into_iter().map(|key| Node::new(KeySigner { key, domain: domain.clone() }));
+        let nodes = keys
+            .into_iter()
+            .map(|key| Node::new(KeySigner { key, domain: domain.clone() }, program::OLD, plan.canary));
         let t = Timeouts::default();
         let timeouts = LinearTimeouts {
             propose: t.propose,
@@ -128,10 +149,13 @@ impl Cluster {
             genesis,
             timeouts,
             load,
+            rotation,
             included: BTreeMap::new(),
             ids: BTreeMap::new(),
             aftermath: None,
-            doomed: vec![false; plan.powers.len()],
+            newest_us: 0,
+            longest_us: 0,
+            doomed: vec![false; plan.nodes()],
             trace: [0; 32],
             messages: 0,
             max_round: 0,
@@ -144,9 +168,12 @@ impl Cluster {
             cluster.at(STATUS_US + i as u64 * 10_000, Event::Status(i));
         }
         cluster.at(LOAD_US, Event::Load);
+        for i in (0..cluster.nodes.len()).filter(|_| plan.upgrade) {
+            cluster.at(FIRST_PROGRAM_US + i as u64 * NEXT_PROGRAM_US, Event::Replace(i));
+        }
         for fault in plan.faults.clone() {
             let down = match fault.kind {
-                Kind::Crash(node) => node..node + 1,
+                Kind::Crash(node) | Kind::Forget(node) => node..node + 1,
                 Kind::Outage => 0..cluster.nodes.len(),
                 _ => continue,
             };
@@ -186,7 +213,7 @@ impl Cluster {
             self.happen(event)?;
             let enough = self.aftermath.as_ref().filter(|_| look).is_some_and(|(height, before)| {
                 let there = |node: &Node| node.life.is_some() && node.height() >= *height;
-                self.nodes.iter().all(there) && check::epochs(&self).goes_on(before)
+                self.nodes.iter().all(there) && check::epochs(&self).goes_on(before) && check::changed(&self)
             });
             if enough {
                 return self.report();
@@ -222,6 +249,11 @@ impl Cluster {
             // In the middle of what it does next, if it does anything before it has to come back.
             Event::Crash(i) => self.doomed[i] = true,
             Event::Start(i) => return self.start(i),
+            Event::Replace(i) => {
+                self.nodes[i].program = program::new(self.plan.canary);
+                self.nodes[i].life = None;
+                self.at(self.now_us + REPLACEMENT_US, Event::Start(i));
+            }
             Event::Status(i) => {
                 self.catch_up(i)?;
                 self.at(self.now_us + STATUS_US, Event::Status(i));
@@ -378,7 +410,7 @@ impl Cluster {
     fn start(&mut self, i: usize) -> Result<(), String> {
         // Somebody else may be keeping it down still, or it came back before it was to crash.
         let kept_down = self.wrong().any(|kind| match kind {
-            Kind::Crash(node) => *node == i,
+            Kind::Crash(node) | Kind::Forget(node) => *node == i,
             Kind::Outage => true,
             _ => false,
         });
@@ -387,6 +419,13 @@ impl Cluster {
         }
         if kept_down || self.nodes[i].life.is_some() {
             return Ok(());
+        }
+        let forgets = self.plan.faults.iter().any(|fault| {
+            fault.kind == Kind::Forget(i) && fault.until_ms == self.now_ms() && self.nodes[i].lives > 0
+        });
+        if forgets {
+            self.nodes[i].disk.log.clear();
+            self.nodes[i].disk.undecided.clear();
         }
         self.clock(i);
         self.restarts += u64::from(self.nodes[i].lives > 0);
@@ -484,6 +523,9 @@ impl Cluster {
                 }
             }
             Effect::PublishConsensusMsg(msg, _) => self.publish(i, msg),
+            // As on the wire: what was refused a signature is not sent.
+            Effect::PublishLivenessMsg(LivenessMsg::Vote(vote), _) if vote.signature == Signature::NONE => {}
+            Effect::RepublishVote(vote, _) if vote.signature == Signature::NONE => {}
             Effect::PublishLivenessMsg(msg, _) => self.broadcast(i, Msg::Liveness(msg)),
             Effect::RepublishVote(vote, _) => self.broadcast(i, Msg::Liveness(LivenessMsg::Vote(vote))),
             Effect::RepublishRoundCertificate(certificate, _) => {
@@ -549,6 +591,10 @@ impl Cluster {
         };
         let (height, id) = (certificate.height.0, certificate.block_id.0);
         self.max_round = self.max_round.max(certificate.round);
+        if !self.ids.contains_key(&height) {
+            self.longest_us = self.longest_us.max(self.now_us - self.newest_us);
+            self.newest_us = self.now_us;
+        }
         let first = *self.ids.entry(height).or_insert(id);
         if first != id {
             return Err(format!("two blocks at height {height}: node {i} decided on another"));
@@ -571,6 +617,13 @@ impl Cluster {
 
     /// Sends a vote or a proposal; a liar sends some nodes this, some that, and some both.
     fn publish(&mut self, i: usize, msg: SignedConsensusMsg<Ctx>) {
+        let signature = match &msg {
+            SignedConsensusMsg::Vote(vote) => vote.signature,
+            SignedConsensusMsg::Proposal(proposal) => proposal.signature,
+        };
+        if signature == Signature::NONE {
+            return;
+        }
         let other = match &msg {
             SignedConsensusMsg::Vote(vote) if matches!(vote.value, NilOrVal::Val(_)) => {
                 let other = Vote { value: NilOrVal::Nil, ..vote.message.clone() };
@@ -649,6 +702,9 @@ impl Cluster {
         let Some(life) = &self.nodes[i].life else { return Ok(()) };
         let desk = Desk::new(life.chain.clone(), life.mempool.clone());
         self.load.act(&desk, &self.included, self.now_us);
+        if let Some(rotation) = &mut self.rotation {
+            rotation.act(&desk, &life.chain, self.now_us);
+        }
         for (hash, bytes) in desk.taken.into_inner() {
             self.note(i, "taken", &hash);
             self.broadcast(i, Msg::Tx(bytes));
@@ -658,8 +714,10 @@ impl Cluster {
 
     fn report(mut self) -> Result<Report, String> {
         let before = self.aftermath.as_ref().map(|(_, epochs)| epochs.clone()).unwrap_or_default();
-        // As late as anybody: nothing is refused for its time that was decided.
-        set_clock(u64::MAX / 2);
+        if self.plan.canary == Some(Canary::Lost) {
+            self.included.insert([7; 32], (1, 0));
+        }
+        set_clock(AFTER_THE_RUN_MS);
         let seen = check::all(&self, &before)?;
         let roots: Vec<u8> = seen.root.to_vec();
         self.note(0, "end", &roots);
@@ -674,8 +732,33 @@ impl Cluster {
             restarts: self.restarts,
             stopped: self.stopped,
             evidence: seen.evidence,
+            refused: self.nodes.iter().map(|node| node.refused).sum(),
+            sets: seen.sets,
+            links: seen.links,
+            rotated: seen.rotated,
+            upgraded: seen.upgraded,
+            longest_ms: self.longest_us / 1_000,
         })
     }
+
+    /// The plan it runs under.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether the plan has whoever votes with this key lie.
+    pub fn is_liar(&self, who: Address) -> bool {
+        let liar = |kind: &Kind| match kind {
+            Kind::Equivocate(node) => self.nodes[*node].address == who,
+            _ => false,
+        };
+        self.plan.faults.iter().any(|fault| liar(&fault.kind))
+    }
+}
+
+/// Name of the operator of a node.
+pub(super) fn operator(node: usize) -> String {
+    format!("operator-{node}")
 }
 
 /// Where the nodes are.

@@ -13,10 +13,13 @@ use dodona_node::Mempool;
 use dodona_participant::{data, series::Series};
 use dodona_proto::{
     ALLO,
+    cosmos::upgrade::v1beta1::{MsgSoftwareUpgrade, Plan as UpgradePlan},
     topics::{Loss, Role, Rule, TopicSpec},
-    tx::{self, TxHash},
+    tx::{self, TxHash, pack},
+    url,
 };
 
+use super::program;
 use crate::world::{self, Cast, Setup, TOPIC};
 
 /// The series that is forecast: a bit of the bundled one.
@@ -27,6 +30,8 @@ static SERIES: LazyLock<Series> = LazyLock::new(|| {
 });
 /// Workers that take part: quick ones.
 const WORKERS: [&str; 4] = ["last-value", "seasonal-naive-day", "ema-fast", "holt-damped"];
+/// Blocks between the plan of an upgrade and its height: every node has the new program by then.
+const NOTICE: u64 = 20;
 /// After so much virtual time somebody whose transaction is in no block hands in another, microseconds.
 const PATIENCE_US: u64 = 4_000_000;
 
@@ -79,6 +84,7 @@ enum What {
     Reputer(usize),
     Stake(usize),
     Fund,
+    Upgrade,
 }
 
 /// Everybody who uses the network.
@@ -92,7 +98,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, upgrade: bool) -> Self {
         let setup = Setup { rule: Rule::Power, loss: Loss::Squared, horizon: 1, seed };
         let mut cast = Cast::built_in(&SERIES, &setup);
         cast.workers.retain(|worker| WORKERS.contains(&worker.seat.name.as_str()));
@@ -102,11 +108,14 @@ impl Load {
         let forecasters = (0..cast.forecasters.len()).map(What::Forecaster);
         let reputers = 0..cast.reputers.len();
         let register = workers.chain(forecasters).chain(reputers.clone().map(What::Reputer));
-        let stages = vec![
+        let mut stages = vec![
             vec![job(What::Create)],
             register.map(job).collect(),
             reputers.map(What::Stake).chain([What::Fund]).map(job).collect(),
         ];
+        if upgrade {
+            stages.push(vec![job(What::Upgrade)]);
+        }
         let payer = Wallet::new(world::key(seed, world::FAUCET));
         Self { setup, cast, payer, payments: 0, stages }
     }
@@ -175,6 +184,13 @@ impl Cast {
             What::Reputer(n) => self.reputers[n].seat.register(client, Role::Reputer).map(drop),
             What::Stake(n) => self.reputers[n].seat.stake(client, 100 * ALLO).map(drop),
             What::Fund => self.consumer.fund(client, 1_000 * ALLO).map(drop),
+            What::Upgrade => {
+                let authority = self.consumer.address().to_string();
+                let height = (client.status()?.height + NOTICE) as i64;
+                let plan = Some(UpgradePlan { name: program::NAME.into(), height, ..UpgradePlan::default() });
+                let message = pack(url::PLAN_UPGRADE, &MsgSoftwareUpgrade { authority, plan });
+                self.consumer.wallet.send(client, vec![message], 150_000).map(drop)
+            }
         }
     }
 }

@@ -16,17 +16,19 @@ mod cluster;
 mod load;
 mod node;
 mod plan;
+mod program;
 mod random;
+mod rotation;
 
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-pub use plan::{Bad, Fault, Kind, Plan, PlanError};
+pub use plan::{Bad, Canary, Fault, Kind, Plan, PlanError};
 
 /// What a run came to. Two runs of one plan give the same report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Hash over every input of every node, and over the last state.
     pub trace: String,
@@ -46,8 +48,20 @@ pub struct Report {
     pub restarts: u64,
     /// How often a node stopped by itself, because two thirds had decided on what it held for invalid.
     pub stopped: u64,
-    /// Proofs of misbehaviour in blocks.
+    /// Proofs of misbehaviour in blocks; whom they name was found punished.
     pub evidence: u64,
+    /// Signatures that guards refused.
+    pub refused: u64,
+    /// Sets that decided blocks, one after the other.
+    pub sets: u64,
+    /// Blocks between which and a trust in genesis a verifier needed others.
+    pub links: u64,
+    /// First block decided without any of the first validators.
+    pub rotated: Option<u64>,
+    /// First block under the new rules.
+    pub upgraded: Option<u64>,
+    /// Longest time from one block to the next, anywhere, milliseconds.
+    pub longest_ms: u64,
 }
 
 impl fmt::Display for Report {
@@ -55,7 +69,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} blocks in {} s, round {}, {} messages, {} transactions, {} epochs, {} restarts, {} stops, \
-             {} proofs, {}",
+             {} proofs, {} refusals, {} sets, longest wait {} ms, {}",
             self.height,
             self.time_ms / 1_000,
             self.max_round,
@@ -65,6 +79,9 @@ impl fmt::Display for Report {
             self.restarts,
             self.stopped,
             self.evidence,
+            self.refused,
+            self.sets,
+            self.longest_ms,
             self.trace,
         )
     }
@@ -145,17 +162,6 @@ mod tests {
     }
 
     fn well() -> Report {
-        Report {
-            trace: String::new(),
-            height: 1,
-            time_ms: 1,
-            messages: 0,
-            txs: 0,
-            scored: 0,
-            max_round: 0,
-            restarts: 0,
-            stopped: 0,
-            evidence: 0,
-        }
+        Report { height: 1, time_ms: 1, ..Report::default() }
     }
 }

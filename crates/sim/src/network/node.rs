@@ -13,17 +13,24 @@ use std::{
 use arc_malachitebft_core_consensus::{
     ConsensusMsg, Effect, Error, Input, Params, ProposedValue, Resumable, Resume, State as Core, process,
 };
-use arc_malachitebft_core_types::{Height as _, ThresholdParams, Timeout, Validity, ValuePayload};
+use arc_malachitebft_core_types::{
+    Height as _, SignedProposal, SignedVote, ThresholdParam, ThresholdParams, Timeout, Validity, ValuePayload,
+};
 use arc_malachitebft_metrics::Metrics;
 use arc_malachitebft_signing::{Verifier as _, VerifierExt as _};
-use dodona_chain::{App, Genesis, Signatures};
+use dodona_chain::{App, Genesis, Signatures, upgrade::Upgrade};
 use dodona_consensus::{
-    Address, Block, BlockId, Certificate, Height, KeySigner, Round, ValidatorSet,
-    engine::{Application, Undecided},
+    Address, Block, BlockId, Certificate, Height, KeySigner, Round, SignRequest, Signature, ValidatorSet,
+    engine::{Application, Mark, Undecided},
     types::Ctx,
 };
 use dodona_node::{Clock, Limits, Mempool};
 use dodona_store::{Config, Store};
+
+use super::plan::Canary;
+
+/// Later than any run: nothing is refused for its time that was decided.
+pub(super) const AFTER_THE_RUN_MS: u64 = u64::MAX / 2;
 
 thread_local! {
     /// What the clock of the node shows that is working right now, unix milliseconds.
@@ -32,6 +39,11 @@ thread_local! {
 
 fn now_ms() -> u64 {
     NOW_MS.get()
+}
+
+/// Whether the run is over and its outcome is being checked.
+pub(super) fn is_after_the_run() -> bool {
+    now_ms() == AFTER_THE_RUN_MS
 }
 
 /// Sets the clock for what this thread does next.
@@ -65,13 +77,21 @@ pub(super) struct Node {
     pub life: Option<Life>,
     /// Grows with every life: what was under way for an older one is void.
     pub lives: u64,
+    /// What its program knows of upgrades.
+    pub program: &'static [Upgrade],
+    /// What is broken in it on purpose.
+    pub canary: Option<Canary>,
+    /// Signatures that its guard refused.
+    pub refused: u64,
 }
 
 /// What a crash leaves.
 pub(super) struct Disk {
     pub store: Store,
     pub log: Vec<(Height, Input<Ctx>)>,
-    undecided: BTreeMap<u64, Vec<Undecided>>,
+    pub undecided: BTreeMap<u64, Vec<Undecided>>,
+    /// The guard's file.
+    pub mark: Mark,
 }
 
 /// What a crash takes.
@@ -100,13 +120,9 @@ pub(super) enum Stop {
     Broken(String),
 }
 
-fn core_for(address: Address, validators: ValidatorSet) -> Core<Ctx> {
-    let params = Params {
-        address,
-        threshold_params: ThresholdParams::default(),
-        value_payload: ValuePayload::ProposalAndParts,
-        enabled: true,
-    };
+fn core_for(address: Address, validators: ValidatorSet, threshold_params: ThresholdParams) -> Core<Ctx> {
+    let params =
+        Params { address, threshold_params, value_payload: ValuePayload::ProposalAndParts, enabled: true };
     // Votes of so many heights to come are kept, as the engine does it.
     Core::new(Ctx, Height::ZERO, validators, params, 16, 500)
 }
@@ -115,29 +131,36 @@ fn core_for(address: Address, validators: ValidatorSet) -> Core<Ctx> {
 pub(super) fn application(
     store: Store,
     genesis: &Genesis,
+    program: &'static [Upgrade],
 ) -> Result<(Box<dyn Application>, App, Mempool), String> {
-    let chain = App::open(store, genesis, Signatures::Check).map_err(|e| e.to_string())?;
+    let chain = App::open_with(store, genesis, Signatures::Check, program).map_err(|e| e.to_string())?;
     let mempool = Mempool::new(chain.clone(), Limits::default()).map_err(|e| e.to_string())?;
     let app = dodona_node::application(chain.clone(), mempool.clone(), Clock::Virtual(now_ms));
     Ok((app.map_err(|e| e.to_string())?, chain, mempool))
 }
 
 impl Node {
-    pub fn new(signer: KeySigner) -> Self {
+    pub fn new(signer: KeySigner, program: &'static [Upgrade], canary: Option<Canary>) -> Self {
         let address = Address::of(&signer.public_key());
         // Every version may be asked for a proof: runs are short.
         let store = Store::memory(Config::default());
-        let disk = Disk { store, log: Vec::new(), undecided: BTreeMap::new() };
-        Self { signer, address, disk, life: None, lives: 0 }
+        let disk = Disk { store, log: Vec::new(), undecided: BTreeMap::new(), mark: Mark::default() };
+        Self { signer, address, disk, life: None, lives: 0, program, canary, refused: 0 }
     }
 
     /// Begins a life with what is on the disk.
     pub fn start(&mut self, genesis: &Genesis) -> Result<(), String> {
-        let (app, chain, mempool) = application(self.disk.store.clone(), genesis)?;
+        let (app, chain, mempool) = application(self.disk.store.clone(), genesis, self.program)?;
         let validators = app.validators();
+        let thresholds = match self.canary {
+            Some(Canary::Quorum) => {
+                ThresholdParams { quorum: ThresholdParam::F_PLUS_ONE, ..ThresholdParams::default() }
+            }
+            _ => ThresholdParams::default(),
+        };
         self.lives += 1;
         let mut life = Life {
-            core: core_for(self.address, validators.clone()),
+            core: core_for(self.address, validators.clone(), thresholds),
             // They assert the order of steps, so a new life needs new ones.
             metrics: Metrics::new(),
             timers: HashMap::new(),
@@ -176,12 +199,17 @@ impl Node {
     pub fn input(&mut self, input: Input<Ctx>) -> Vec<Effect<Ctx>> {
         let mut effects = Vec::new();
         let Some(life) = &mut self.life else { return effects };
-        let (core, metrics, signer) = (&mut life.core, &life.metrics, &self.signer);
+        let (core, metrics) = (&mut life.core, &life.metrics);
+        let mut pen = Pen {
+            signer: &self.signer,
+            mark: (self.canary != Some(Canary::Guard)).then_some(&mut self.disk.mark),
+            refused: &mut self.refused,
+        };
         let _: Result<(), Error<Ctx>> = process!(
             input: input,
             state: core,
             metrics: metrics,
-            with: effect => answered(effect, signer, &mut effects)
+            with: effect => answered(effect, &mut pen, &mut effects)
         );
         effects
     }
@@ -396,17 +424,47 @@ fn ready<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// A key behind its guard, as in the engine.
+struct Pen<'a> {
+    signer: &'a KeySigner,
+    /// None: nobody guards it.
+    mark: Option<&'a mut Mark>,
+    refused: &'a mut u64,
+}
+
+impl Pen<'_> {
+    fn sign(&mut self, request: &SignRequest<'_>) -> Signature {
+        let domain = &self.signer.domain;
+        if let Some(mark) = self.mark.as_deref_mut() {
+            match mark.after(request, domain) {
+                Ok(next) => *mark = next,
+                Err(_) => {
+                    *self.refused += 1;
+                    return Signature::NONE;
+                }
+            }
+        }
+        self.signer.sign(&request.message(domain))
+    }
+}
+
 /// Effects without a side effect are answered at once, the others are noted.
 #[allow(clippy::result_large_err)] // the large error is the library's
 fn answered(
     effect: Effect<Ctx>,
-    signer: &KeySigner,
+    pen: &mut Pen<'_>,
     out: &mut Vec<Effect<Ctx>>,
 ) -> Result<Resume<Ctx>, Error<Ctx>> {
-    let d = &signer.domain;
+    let d = &pen.signer.domain;
     Ok(match effect {
-        Effect::SignVote(v, r) => r.resume_with(signer.vote(v)),
-        Effect::SignProposal(p, r) => r.resume_with(signer.proposal(p)),
+        Effect::SignVote(v, r) => {
+            let signature = pen.sign(&SignRequest::Vote(&v));
+            r.resume_with(SignedVote::new(v, signature))
+        }
+        Effect::SignProposal(p, r) => {
+            let signature = pen.sign(&SignRequest::Proposal(&p));
+            r.resume_with(SignedProposal::new(p, signature))
+        }
         Effect::VerifySignature(m, key, r) => {
             let verdict = match &m.message {
                 ConsensusMsg::Vote(v) => ready(d.verify_signed_vote(v, &m.signature, &key)),

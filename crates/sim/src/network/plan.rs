@@ -15,7 +15,40 @@ pub struct Plan {
     pub horizon_ms: u64,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// Blocks of a set epoch in which one of as many newcomers takes the place of one of the first validators, until all
+    /// have been replaced; 0: the first ones stay. Every node has a newcomer then, after the first ones in number.
+    pub rotate: u64,
+    /// Whether every node gets a new program, one after the other, that changes the form of the state at a height.
+    pub upgrade: bool,
+    /// What is broken on purpose.
+    pub canary: Option<Canary>,
 }
+
+/// A promise that is broken on purpose, so that the checks can show that they notice.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// Cores decide with more than a third of the power instead of two thirds.
+    Quorum,
+    /// Keys sign whatever they are asked to.
+    Guard,
+    /// The upgrade makes tokens of nothing.
+    Supply,
+    /// The upgrade gives another state to whoever executes it later.
+    Replay,
+    /// The upgrade forgets when epochs are due.
+    Stuck,
+    /// A transaction is shown that is in no block.
+    Lost,
+}
+
+const CANARIES: [(Canary, &str); 6] = [
+    (Canary::Quorum, "quorum"),
+    (Canary::Guard, "guard"),
+    (Canary::Supply, "supply"),
+    (Canary::Replay, "replay"),
+    (Canary::Stuck, "stuck"),
+    (Canary::Lost, "lost"),
+];
 
 /// Something that goes wrong for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +76,9 @@ pub enum Kind {
     OneWay(u64, u64),
     /// A node is down, and begins again with what is on its disk.
     Crash(usize),
+    /// A node is down, and begins again without the log of its votes and the blocks it had kept: what it signed is known
+    /// to its guard alone.
+    Forget(usize),
     /// All nodes are down.
     Outage,
     /// A node's clock is off by so many milliseconds.
@@ -81,7 +117,15 @@ pub struct PlanError(String);
 impl Plan {
     /// A network of four in which nothing goes wrong.
     pub fn calm(seed: u64) -> Self {
-        Self { seed, powers: vec![10; 4], horizon_ms: 4_000, faults: Vec::new() }
+        Self {
+            seed,
+            powers: vec![10; 4],
+            horizon_ms: 4_000,
+            faults: Vec::new(),
+            rotate: 0,
+            upgrade: false,
+            canary: None,
+        }
     }
 
     /// The plan that a seed stands for.
@@ -92,15 +136,19 @@ impl Plan {
             1 => vec![60, 50, 10, 10],
             _ => vec![10; 4],
         };
-        let (nodes, horizon_ms) = (powers.len(), 12_000);
-        // The one who lies, if anybody does. A third of the power is never in such hands.
+        let rotate = if random.below(8) == 0 { random.within(2, 6) } else { 0 };
+        let upgrade = random.below(8) == 0;
+        let nodes = if rotate > 0 { 2 * powers.len() } else { powers.len() };
+        let horizon_ms = 12_000;
+        // The one who lies or loses its log, if anybody does. A third of the power is never in such hands: nodes that may
+        // not repeat their votes of a round are silent there, and a third of silence is no network any more.
         let weak = nodes - 1;
         let mut faults = Vec::new();
         for _ in 0..=random.below(5) {
             let from_ms = random.within(0, horizon_ms - 2_000);
             let until_ms = random.within(from_ms + 500, horizon_ms);
             let node = random.below(nodes);
-            let kind = match random.below(16) {
+            let kind = match random.below(17) {
                 0 => Kind::Loss(random.within(2, 40) as u8),
                 1 => Kind::Delay(random.within(0, 200), random.within(200, 1_500)),
                 2 => Kind::Twice(random.within(5, 60) as u8),
@@ -112,11 +160,17 @@ impl Plan {
                 11 => Kind::Silent(node),
                 12 => Kind::Slow(node, random.within(100, 3_000)),
                 13 => Kind::Equivocate(weak),
+                14 => Kind::Forget(weak),
                 _ => Kind::Bad(weak, BAD[random.below(BAD.len())].0),
             };
             faults.push(Fault { kind, from_ms, until_ms });
         }
-        Self { seed, powers, horizon_ms, faults }
+        Self { seed, powers, horizon_ms, faults, rotate, upgrade, canary: None }
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        if self.rotate > 0 { 2 * self.powers.len() } else { self.powers.len() }
     }
 
     /// Plans with a little less in them, the boldest first.
@@ -125,6 +179,15 @@ impl Plan {
         for index in 0..self.faults.len() {
             let mut plan = self.clone();
             plan.faults.remove(index);
+            plans.push(plan);
+        }
+        if self.upgrade {
+            plans.push(Plan { upgrade: false, ..self.clone() });
+        }
+        if self.rotate > 0 {
+            // Nodes that are no more cannot fail.
+            let mut plan = Plan { rotate: 0, ..self.clone() };
+            plan.faults.retain(|fault| fault.kind.node().is_none_or(|node| node < plan.powers.len()));
             plans.push(plan);
         }
         let last = self.faults.iter().map(|f| f.until_ms).max().unwrap_or(0);
@@ -150,6 +213,15 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let powers: Vec<String> = self.powers.iter().map(u64::to_string).collect();
         write!(f, "seed={} powers={} horizon={}", self.seed, powers.join(","), self.horizon_ms)?;
+        if self.rotate > 0 {
+            write!(f, " rotate={}", self.rotate)?;
+        }
+        if self.upgrade {
+            write!(f, " upgrade=yes")?;
+        }
+        if let Some((_, name)) = CANARIES.iter().find(|(canary, _)| Some(*canary) == self.canary) {
+            write!(f, " canary={name}")?;
+        }
         for fault in &self.faults {
             match &fault.kind {
                 Kind::Loss(percent) => write!(f, " loss:{percent}")?,
@@ -158,6 +230,7 @@ impl fmt::Display for Plan {
                 Kind::Split(set) => write!(f, " split:{set}")?,
                 Kind::OneWay(from, to) => write!(f, " oneway:{from}:{to}")?,
                 Kind::Crash(node) => write!(f, " crash:{node}")?,
+                Kind::Forget(node) => write!(f, " forget:{node}")?,
                 Kind::Outage => write!(f, " outage")?,
                 Kind::Skew(node, ms) => write!(f, " skew:{node}:{ms}")?,
                 Kind::Silent(node) => write!(f, " silent:{node}")?,
@@ -184,6 +257,14 @@ impl FromStr for Plan {
             match word.split_once('=') {
                 Some(("seed", number)) => plan.seed = number.parse().map_err(|_| wrong())?,
                 Some(("horizon", number)) => plan.horizon_ms = number.parse().map_err(|_| wrong())?,
+                Some(("rotate", number)) => {
+                    plan.rotate = number.parse().ok().filter(|n| *n <= 100).ok_or_else(wrong)?;
+                }
+                Some(("upgrade", "yes")) => plan.upgrade = true,
+                Some(("canary", name)) => {
+                    let known = CANARIES.iter().find(|(_, known)| *known == name);
+                    plan.canary = Some(known.ok_or_else(wrong)?.0);
+                }
                 Some(("powers", list)) => {
                     let powers: Result<Vec<u64>, _> = list.split(',').map(str::parse).collect();
                     plan.powers = powers.map_err(|_| wrong())?;
@@ -195,7 +276,11 @@ impl FromStr for Plan {
                 _ => plan.faults.push(fault(word).ok_or_else(wrong)?),
             }
         }
-        let known = |fault: &Fault| fault.kind.node().is_none_or(|node| node < plan.powers.len());
+        let known = |fault: &Fault| fault.kind.node().is_none_or(|node| node < plan.nodes());
+        // What newcomers bring must be in their purses.
+        if plan.rotate > 0 && plan.powers.iter().any(|power| *power > 900) {
+            return Err(PlanError(text.to_string()));
+        }
         if !plan.faults.iter().all(known) {
             return Err(PlanError(text.to_string()));
         }
@@ -208,6 +293,7 @@ impl Kind {
     fn node(&self) -> Option<usize> {
         match self {
             Kind::Crash(node)
+            | Kind::Forget(node)
             | Kind::Skew(node, _)
             | Kind::Silent(node)
             | Kind::Slow(node, _)
@@ -230,6 +316,7 @@ fn fault(word: &str) -> Option<Fault> {
         ["split", set] => Kind::Split(set.parse().ok()?),
         ["oneway", from, to] => Kind::OneWay(from.parse().ok()?, to.parse().ok()?),
         ["crash", node] => Kind::Crash(node.parse().ok()?),
+        ["forget", node] => Kind::Forget(node.parse().ok()?),
         ["outage"] => Kind::Outage,
         ["skew", node, ms] => Kind::Skew(node.parse().ok()?, ms.parse().ok()?),
         ["silent", node] => Kind::Silent(node.parse().ok()?),

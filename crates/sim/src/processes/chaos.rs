@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dodona_chain::{App, Genesis, Signatures};
-use dodona_client::{Client, ClientError, Http};
+use dodona_chain::{App, Genesis, Signatures, upgrade};
+use dodona_client::{Client, ClientError, Http, Wallet};
 use dodona_participant::{
     model,
     role::{ReputerRole, Seat, WorkerRole},
@@ -22,6 +22,7 @@ use dodona_participant::{
 };
 use dodona_proto::{
     ALLO,
+    cosmos::upgrade::v1beta1::{MsgSoftwareUpgrade, Plan as UpgradePlan},
     topics::{Loss, MsgCreateTopic, Role, Rule, TopicSpec},
     tx::{TxHash, pack},
     url,
@@ -31,6 +32,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::{
     member::{self, Member, MemberError, Plan},
+    room::{self, Room},
     wire::Wire,
 };
 use crate::world::{self, Setup, TOPIC};
@@ -45,6 +47,10 @@ const RECOVERY: Duration = Duration::from_secs(90);
 const SILENCE: Duration = Duration::from_secs(240);
 /// How often a member looks whether there is something to say.
 const LOOK: Duration = Duration::from_millis(500);
+/// How far ahead a wrong clock is, milliseconds.
+const AHEAD_MS: u64 = 10_000;
+/// The upgrade that changes nothing but its own mark.
+const REHEARSAL: &str = "rehearsal";
 /// Transactions that are looked for again on every node at the end of each fault; the newest.
 const REMEMBERED: usize = 400;
 
@@ -67,6 +73,8 @@ pub struct Soak {
     pub block_time: Duration,
     /// Only these faults; none means all.
     pub only: Vec<Fault>,
+    /// End after so many faults, if time does not end it before.
+    pub count: Option<u32>,
 }
 
 /// What can happen.
@@ -96,11 +104,21 @@ pub enum Fault {
     EmptyDisk,
     /// One node's store is damaged at its end: the node must say so, and recover by sync.
     Damaged,
+    /// One node's clock is 10 s ahead for a while.
+    Clock,
+    /// The file system under one node's home has no room left: the node must say so and end, and go on with what it has
+    /// once there is room.
+    DiskFull,
+    /// One node's writes fail from some place in a file on: as with a full disk.
+    DiskError,
+    /// An upgrade is planned, and every process is ended and started again before its height, one after the other,
+    /// while blocks go on.
+    Upgrade,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 16] = [
         Fault::Kill,
         Fault::KillAll,
         Fault::Minority,
@@ -113,6 +131,10 @@ impl Fault {
         Fault::Freeze,
         Fault::EmptyDisk,
         Fault::Damaged,
+        Fault::Clock,
+        Fault::DiskFull,
+        Fault::DiskError,
+        Fault::Upgrade,
     ];
 
     /// As it is written on a command line.
@@ -130,6 +152,10 @@ impl Fault {
             Fault::Freeze => "freeze",
             Fault::EmptyDisk => "empty-disk",
             Fault::Damaged => "damaged",
+            Fault::Clock => "clock",
+            Fault::DiskFull => "disk-full",
+            Fault::DiskError => "disk-error",
+            Fault::Upgrade => "upgrade",
         }
     }
 }
@@ -149,6 +175,8 @@ pub struct Outcome {
     pub epochs: u64,
     /// Transactions that a node had shown in a block and that were looked for again on all nodes.
     pub acknowledged: u64,
+    /// Faults that this machine does not let us make, and why.
+    pub skipped: BTreeMap<String, String>,
     /// Seconds.
     pub seconds: f64,
 }
@@ -203,7 +231,7 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
     if let Some(cause) = failed {
         return Err(cause.into());
     }
-    let mut net = Net { soak, members, wires: Wires(wires), fault: "the start", best: 0 };
+    let mut net = Net { soak, members, wires: Wires(wires), fault: "the start", best: 0, upgraded: None };
     for n in 0..net.members.len() {
         net.start(n)?;
     }
@@ -248,6 +276,8 @@ struct Net<'a> {
     fault: &'static str,
     /// Highest block anybody had when all was well the last time.
     best: u64,
+    /// Height of the last upgrade.
+    upgraded: Option<u64>,
 }
 
 impl Net<'_> {
@@ -267,7 +297,8 @@ impl Net<'_> {
         let begun = Instant::now();
         let mut round = Vec::new();
         let (mut epochs, mut last_scored) = (0, begun);
-        while begun.elapsed() < self.soak.time {
+        let mut left = self.soak.count;
+        while begun.elapsed() < self.soak.time && left != Some(0) {
             // Each of them once before any of them twice.
             if round.is_empty() {
                 round = faults.clone();
@@ -275,7 +306,18 @@ impl Net<'_> {
             }
             let Some(fault) = round.pop() else { break };
             self.fault = fault.name();
+            if fault == Fault::DiskFull
+                && let Err(cause) = room::possible()
+            {
+                if outcome.skipped.insert(fault.name().into(), cause.clone()).is_none() {
+                    tell(&format!("{} is left out: {cause}", fault.name()));
+                }
+                // A soak of nothing else would never end.
+                left = left.map(|left| left - 1);
+                continue;
+            }
             self.happen(fault, &mut dice)?;
+            left = left.map(|left| left - 1);
             let recovery = self.recover(2)?;
             self.compare(load)?;
             let scored = self.scored();
@@ -404,7 +446,98 @@ impl Net<'_> {
                 self.forget(one)?;
                 self.start(one)?;
             }
+            Fault::Clock => {
+                self.members[one].kill();
+                let ahead = ["--clock-offset".into(), AHEAD_MS.to_string()];
+                self.members[one].start(&self.soak.program, &ahead)?;
+                self.recover(2)?;
+                sleep(while_it_lasts);
+                self.members[one].kill();
+                self.start(one)?;
+            }
+            Fault::DiskFull => {
+                self.members[one].kill();
+                let room = Room::around(&self.members[one].home)?;
+                // What it says about a folder without room must be heard.
+                let beside = self.soak.dir.join(format!("{}-disk-full.log", self.members[one].name));
+                let inside = std::mem::replace(&mut self.members[one].log, beside);
+                self.start(one)?;
+                self.recover(1)?;
+                room.fill()?;
+                self.ends(one, "the disk is full")?;
+                room.free()?;
+                // With what it has: nothing was half written.
+                self.start(one)?;
+                self.recover(2)?;
+                self.members[one].kill();
+                self.members[one].log = inside;
+                room.dissolve()?;
+                self.start(one)?;
+            }
+            Fault::DiskError => {
+                self.members[one].kill();
+                self.members[one].start_limited(&self.soak.program, dice.gen_range(1..4))?;
+                self.ends(one, "input or output failed")?;
+                self.start(one)?;
+            }
+            Fault::Upgrade => self.upgrade()?,
         }
+        Ok(())
+    }
+
+    /// Waits until a node has ended with status 1, saying that.
+    fn ends(&mut self, n: usize, saying: &str) -> Result<(), SoakError> {
+        let until = Instant::now() + RECOVERY;
+        let status = loop {
+            match self.members[n].ended() {
+                Some(status) => break status,
+                None if Instant::now() > until => {
+                    return self.broken(format!("{} went on", self.members[n].name));
+                }
+                None => sleep(Duration::from_millis(50)),
+            }
+        };
+        let words = self.members[n].last_words();
+        if status.code() != Some(1) || !words.contains(saying) || words.contains("panicked") {
+            return self.broken(format!("{} ended with {status}, saying: {words}", self.members[n].name));
+        }
+        Ok(())
+    }
+
+    /// Plans the rehearsal of an upgrade, and starts every process again before its height, as operators do who put a
+    /// new program in place.
+    fn upgrade(&mut self) -> Result<(), SoakError> {
+        let count = self.members.len();
+        // Ended, started, and known to take part again: some blocks for each.
+        let height = self.height().unwrap_or(0).max(self.best) + 12 * count as u64;
+        let mut admin = Wallet::new(world::key(self.soak.seed, "consumer"));
+        let authority = admin.address().to_string();
+        let plan = UpgradePlan { name: REHEARSAL.into(), height: height as i64, ..UpgradePlan::default() };
+        let message = pack(url::PLAN_UPGRADE, &MsgSoftwareUpgrade { authority, plan: Some(plan) });
+        let Some(client) = self.members[0].client() else { return self.broken("no REST door") };
+        let sent = admin.send(&client, vec![message], 150_000).and_then(|hash| settle(&client, &[hash]));
+        if let Err(error) = sent {
+            return self.broken(format!("the upgrade was not planned: {error}"));
+        }
+        for n in 0..count {
+            let before = self.height();
+            if member::end(&mut self.members[n..=n]) != Vec::<String>::new() {
+                return self.broken(format!("{} did not end by itself", self.members[n].name));
+            }
+            let until = Instant::now() + RECOVERY;
+            while self.height() <= before {
+                if Instant::now() > until {
+                    return self.broken("blocks stopped while one process was replaced");
+                }
+                sleep(Duration::from_millis(100));
+            }
+            self.start(n)?;
+            self.recover(1)?;
+        }
+        while self.height().is_none_or(|now| now <= height) {
+            self.recover(1)?;
+        }
+        self.upgraded = Some(height);
         Ok(())
     }
 
@@ -539,7 +672,16 @@ impl Net<'_> {
                     Store::open(&member.home.join("chain.redb"), config).map_err(|e| e.to_string())?;
                 App::open(store, &genesis, Signatures::Check).map_err(|e| e.to_string())
             });
-            let checked = opened.and_then(|app| app.check_invariants().map_err(|e| e.to_string()));
+            let checked = opened.and_then(|app| {
+                app.check_invariants().map_err(|e| e.to_string())?;
+                let state = app.store().snapshot().map_err(|e| e.to_string())?;
+                let done = upgrade::done(&state, REHEARSAL).map_err(|e| e.to_string())?;
+                if done == self.upgraded {
+                    Ok(())
+                } else {
+                    Err(format!("upgraded at {done:?}, planned for {:?}", self.upgraded))
+                }
+            });
             if let Err(what) = checked {
                 return self.broken(format!("{}: {what}", member.name));
             }

@@ -32,6 +32,8 @@ const POWER: u64 = 1_000;
 const BASE_PORTS: [u16; 6] = [26_656, 26_655, 1317, 9090, 26_657, 8080];
 /// From one node's ports to the next one's.
 const STEP: u16 = 10;
+/// What a node says, in its folder.
+const LOG_FILE: &str = "node.log";
 /// How long a node may take to end.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -56,6 +58,8 @@ pub struct Member {
     pub home: PathBuf,
     /// Its settings.
     pub file: NodeFile,
+    /// What it says, at the end of what it has said.
+    pub log: PathBuf,
     child: Option<Child>,
 }
 
@@ -104,7 +108,8 @@ pub fn existing(dir: &Path) -> Result<Vec<Member>, MemberError> {
             break;
         }
         let file = NodeFile::read(&home)?;
-        members.push(Member { name: format!("node{n}"), home, file, child: None });
+        let log = home.join(LOG_FILE);
+        members.push(Member { name: format!("node{n}"), home, file, log, child: None });
     }
     Ok(members)
 }
@@ -233,7 +238,8 @@ pub fn create(
         }
         let path = home.join(CONFIG_FILE);
         fs::write(&path, file.to_toml()).map_err(failed("cannot write", &path))?;
-        members.push(Member { name: file.moniker.as_str().to_string(), home, file, child: None });
+        let log = home.join(LOG_FILE);
+        members.push(Member { name: file.moniker.as_str().to_string(), home, file, log, child: None });
     }
     // Last, and the first node's at the very end: a folder with it is complete.
     for member in members.iter().rev() {
@@ -269,11 +275,27 @@ impl Member {
     /// # Errors
     /// [`MemberError::Io`].
     pub fn start(&mut self, program: &Path, further: &[String]) -> Result<(), MemberError> {
-        let log = self.home.join("node.log");
-        let log =
-            File::options().create(true).append(true).open(&log).map_err(failed("cannot write", &log))?;
+        self.spawn(Command::new(program), program, further)
+    }
+
+    /// The same, but nothing is written behind so many quarters of its store's file: as if the disk refused it.
+    ///
+    /// # Errors
+    /// [`MemberError::Io`].
+    pub fn start_limited(&mut self, program: &Path, quarters: u64) -> Result<(), MemberError> {
+        let store = self.home.join("chain.redb");
+        let length = fs::metadata(&store).map_err(failed("cannot look at", &store))?.len();
+        // The shell counts blocks of 512 bytes. Without the trap the system would end the process itself.
+        let limit = (length * quarters / 4 / 512).max(1);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f {limit}; trap '' XFSZ; exec \"$0\" \"$@\"")]).arg(program);
+        self.spawn(shell, program, &[])
+    }
+
+    fn spawn(&mut self, mut command: Command, program: &Path, further: &[String]) -> Result<(), MemberError> {
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = log.map_err(failed("cannot write", &self.log))?;
         let copy = log.try_clone().map_err(failed("cannot use the log in", &self.home))?;
-        let mut command = Command::new(program);
         command
             .arg("start")
             .arg("--home")
@@ -315,7 +337,7 @@ impl Member {
 
     /// The end of its log.
     pub fn last_words(&self) -> String {
-        let log = fs::read_to_string(self.home.join("node.log")).unwrap_or_default();
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
         log.lines().last().unwrap_or("it said nothing").to_string()
     }
 

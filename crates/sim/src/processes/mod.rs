@@ -3,4 +3,5 @@
 
 pub mod chaos;
 pub mod member;
+mod room;
 pub mod wire;
