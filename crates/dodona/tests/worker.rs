@@ -17,11 +17,21 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A process that ends with its test, also when the test fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts a worker with a built-in model and waits for nothing.
-fn worker(node: &str, dir: &Path) -> Child {
+fn worker(node: &str, dir: &Path) -> Killed {
     let dir = dir.to_str().unwrap();
     let args = ["worker", "run", "builtin:last-value", "--topic", "1", "--node", node, "--dir", dir];
-    dodona(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    Killed(dodona(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// Whole lines of a ledger.
@@ -50,10 +60,9 @@ fn a_worker_that_is_killed_again_and_again_loses_no_open_epoch_and_submits_none_
     let dir = tempfile::tempdir().unwrap();
     // SIGKILL at several distances from a submission.
     for round in 1..=4 {
-        let mut child = worker(&demo.node, dir.path());
+        let child = worker(&demo.node, dir.path());
         reach(dir.path(), 2 * round);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(child);
     }
     let entries = ledger(dir.path());
     let mut hashes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
@@ -123,21 +132,23 @@ fn nonsense_is_held_back_before_it_costs() {
     .unwrap();
     std::process::Command::new("chmod").arg("+x").arg(&script).status().unwrap();
     let state = dir.path().join("state");
-    let mut child = dodona(&[
-        "worker",
-        "run",
-        script.to_str().unwrap(),
-        "--topic",
-        "1",
-        "--node",
-        &demo.node,
-        "--dir",
-        state.to_str().unwrap(),
-    ])
-    .stdout(Stdio::null())
-    .stderr(Stdio::null())
-    .spawn()
-    .unwrap();
+    let _child = Killed(
+        dodona(&[
+            "worker",
+            "run",
+            script.to_str().unwrap(),
+            "--topic",
+            "1",
+            "--node",
+            &demo.node,
+            "--dir",
+            state.to_str().unwrap(),
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap(),
+    );
     let until = Instant::now() + PATIENCE;
     let why = loop {
         if let Some(entry) = ledger(&state).iter().find(|entry| entry["what"] == "missed") {
@@ -146,8 +157,6 @@ fn nonsense_is_held_back_before_it_costs() {
         assert!(Instant::now() < until);
         sleep(Duration::from_millis(50));
     };
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert!(why.contains("far from the recent truths"), "{why}");
     assert_eq!(sent(&state), 0, "nothing was paid for");
 }

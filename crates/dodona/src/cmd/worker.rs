@@ -29,7 +29,10 @@ use super::{
     net,
     run::{Ends, tell},
 };
-use crate::cli::{Output, WorkerCommand, WorkerRunArgs};
+use crate::{
+    cli::{Output, WorkerCommand, WorkerRunArgs},
+    output,
+};
 
 /// How often the node is asked for windows.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -334,17 +337,19 @@ fn summary(address: Address, lanes: &[Lane]) -> Summary {
 
 fn print(summary: &Summary, output: Output) -> Result<()> {
     if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(summary)?);
-        return Ok(());
+        return output::print(&(serde_json::to_string_pretty(summary)? + "\n"));
     }
+    let mut out = String::new();
     for t in &summary.topics {
-        println!("{} at topic {} as {}", t.model, t.topic, summary.address);
+        out.push_str(&format!("{} at topic {} as {}\n", t.model, t.topic, summary.address));
         let (submitted, counted, void, waiting) = (t.submitted, t.counted, t.void, t.waiting);
-        println!("  submitted {submitted}: counted {counted}, void {void}, not scored yet {waiting}");
+        out.push_str(&format!(
+            "  submitted {submitted}: counted {counted}, void {void}, not scored yet {waiting}\n"
+        ));
         for (why, times) in &t.missed {
-            println!("  missed {times}: {why}");
+            out.push_str(&format!("  missed {times}: {why}\n"));
         }
-        println!("  earned {}", net::allo(t.earned.parse().unwrap_or(0)));
+        out.push_str(&format!("  earned {}\n", net::allo(t.earned.parse().unwrap_or(0))));
     }
-    Ok(())
+    output::print(&out)
 }

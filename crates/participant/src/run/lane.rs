@@ -310,7 +310,7 @@ impl Lane {
             Err(error @ ClientError::Node(_)) => return Err(Trouble::Stop(error.into())),
             Err(error) => return Err(Trouble::Epoch(error.to_string())),
         };
-        let name = hash.map_or(String::new(), |hash| hash.iter().map(|b| format!("{b:02X}")).collect());
+        let name = hash.map_or(String::new(), hex::encode_upper);
         note(What::Sent { hash: name })?;
         let pending = hash.map(|hash| (hash, height));
         self.records.insert(window.nonce, Record { epoch, fate: Fate::Waiting, pending });
@@ -468,7 +468,5 @@ fn fate(epoch: &QueryEpochResponse, address: &str) -> Fate {
 
 /// A transaction's name from hex.
 fn tx_hash(text: &str) -> Option<TxHash> {
-    let digit = |i: usize| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok();
-    let bytes: Vec<u8> = (0..text.len() / 2).map(digit).collect::<Option<_>>()?;
-    bytes.try_into().ok()
+    hex::decode(text).ok()?.try_into().ok()
 }
