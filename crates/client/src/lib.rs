@@ -2,6 +2,7 @@
 //! [`Transport`]: the one in memory lives with the node, [`Http`] speaks to a node's REST door.
 
 mod http;
+pub mod keys;
 mod wallet;
 
 use dodona_proto::{

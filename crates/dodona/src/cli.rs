@@ -26,6 +26,9 @@ pub enum Command {
     /// Bring your own model to topics
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Make, recover, show, hand over and remove account keys, encrypted on disk
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Write, check, create, fund, change and look at topics
     #[command(subcommand)]
     Topic(TopicCommand),
@@ -83,9 +86,122 @@ pub struct NodeArgs {
 pub struct SignArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// A file with the 64 hex digits of a key, or demo:NAME (demo:NAME:SEED) for a participant of a demo
+    /// Name of a key of `dodona keys`, a file with 64 hex digits, or demo:NAME (demo:NAME:SEED) of a demo
     #[arg(long, value_name = "KEY", env = "DODONA_KEY", hide_env_values = true)]
     pub key: String,
+    #[command(flatten)]
+    pub unlock: UnlockArgs,
+}
+
+/// Where encrypted keys are, and how their passphrase comes.
+#[derive(Args)]
+pub struct UnlockArgs {
+    /// Folder of the encrypted keys [default: ~/.dodona/keys]
+    #[arg(long, value_name = "DIR", env = "DODONA_KEYS")]
+    pub keys: Option<PathBuf>,
+    /// A file whose first line is the key's passphrase, - for standard input [default: asked on the terminal]
+    #[arg(long, value_name = "FILE", env = "DODONA_PASSPHRASE_FILE", hide_env_values = true)]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub enum KeysCommand {
+    /// Draw 24 new words and keep the key they lead to; the words are shown once, on a terminal only
+    New {
+        /// What you call it
+        name: String,
+        #[command(flatten)]
+        unlock: UnlockArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Recover a key from the words of a mnemonic, as Keplr and other wallets show them
+    #[command(visible_alias = "recover")]
+    Add {
+        /// What you call it
+        name: String,
+        /// A file with the words, - for a line of standard input (after the passphrase) [default: asked]
+        #[arg(long, value_name = "FILE")]
+        words_file: Option<PathBuf>,
+        /// The account in m/44'/118'/ACCOUNT'/0/INDEX
+        #[arg(long, default_value_t = 0)]
+        account: u32,
+        /// The index in m/44'/118'/ACCOUNT'/0/INDEX
+        #[arg(long, default_value_t = 0)]
+        index: u32,
+        #[command(flatten)]
+        unlock: UnlockArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// All keys: names and addresses
+    List {
+        /// Folder of the encrypted keys [default: ~/.dodona/keys]
+        #[arg(long, value_name = "DIR", env = "DODONA_KEYS")]
+        keys: Option<PathBuf>,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// One key: address and public key
+    Show {
+        /// What you call it
+        name: String,
+        /// Folder of the encrypted keys [default: ~/.dodona/keys]
+        #[arg(long, value_name = "DIR", env = "DODONA_KEYS")]
+        keys: Option<PathBuf>,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Hand out a key's private key in hex, or its words: whoever sees them owns the account
+    #[command(group = clap::ArgGroup::new("target").required(true).args(["out", "reveal"]))]
+    Export {
+        /// What you call it
+        name: String,
+        /// The words instead of the private key
+        #[arg(long)]
+        words: bool,
+        /// A new file that only you may read
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Print it on standard output
+        #[arg(long)]
+        reveal: bool,
+        #[command(flatten)]
+        unlock: UnlockArgs,
+    },
+    /// Take in a private key of 64 hex digits, as other wallets export it
+    Import {
+        /// What you call it
+        name: String,
+        /// A file with the digits, - for a line of standard input (after the passphrase) [default: asked]
+        #[arg(long, value_name = "FILE")]
+        hex_file: Option<PathBuf>,
+        #[command(flatten)]
+        unlock: UnlockArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Give a key another passphrase
+    Passphrase {
+        /// What you call it
+        name: String,
+        /// A file whose first line is the new passphrase, - for standard input (after the old one) [default: asked]
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+        #[command(flatten)]
+        unlock: UnlockArgs,
+    },
+    /// Remove a key for good: without its words or a copy, what it holds is lost
+    Delete {
+        /// What you call it
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Folder of the encrypted keys [default: ~/.dodona/keys]
+        #[arg(long, value_name = "DIR", env = "DODONA_KEYS")]
+        keys: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -113,9 +229,12 @@ pub struct WorkerRunArgs {
     pub owner: Option<String>,
     #[command(flatten)]
     pub node: NodeArgs,
-    /// A file with the 64 hex digits of a key, or demo:NAME [default: worker.key in the folder, made when missing]
+    /// Name of a key of `dodona keys`, a file with 64 hex digits, or demo:NAME [default: worker.key in the folder,
+    /// made when missing]
     #[arg(long, value_name = "KEY", env = "DODONA_KEY", hide_env_values = true)]
     pub key: Option<String>,
+    #[command(flatten)]
+    pub unlock: UnlockArgs,
     /// Where key and ledger are kept; one process at a time
     #[arg(long, value_name = "DIR", default_value = "dodona-worker")]
     pub dir: PathBuf,
@@ -614,6 +733,8 @@ pub struct StartArgs {
     /// Development networks only: key of an account that gives tokens to new addresses
     #[arg(long, value_name = "KEY", env = "DODONA_FAUCET_KEY", hide_env_values = true)]
     pub faucet_key: Option<String>,
+    #[command(flatten)]
+    pub unlock: UnlockArgs,
     /// End when standard input closes: for programs that run nodes
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,

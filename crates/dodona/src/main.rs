@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         cli::Command::Demo(args) => cmd::demo::run(args),
         cli::Command::Backtest(args) => cmd::backtest::run(args),
         cli::Command::Worker(command) => cmd::worker::run(command),
+        cli::Command::Keys(command) => cmd::keys::run(command),
         cli::Command::Topic(command) => cmd::topic::run(command),
         cli::Command::Explain(command) => cmd::explain::run(command),
         cli::Command::Export(command) => cmd::epoch::export(command),

@@ -8,6 +8,8 @@ fn help(args: &[&str]) -> String {
         // What the environment says is shown in the manual.
         .env_remove("DODONA_NODE")
         .env_remove("DODONA_KEY")
+        .env_remove("DODONA_KEYS")
+        .env_remove("DODONA_PASSPHRASE_FILE")
         .args(args)
         .output()
         .unwrap();
@@ -21,7 +23,10 @@ fn the_manual_is_as_reviewed() {
     insta::assert_snapshot!("demo", help(&["demo", "--help"]));
     insta::assert_snapshot!("backtest", help(&["backtest", "--help"]));
     for (name, args) in [
-        ("topic", &["topic", "--help"][..]),
+        ("keys", &["keys", "--help"][..]),
+        ("keys_add", &["keys", "add", "--help"]),
+        ("keys_export", &["keys", "export", "--help"]),
+        ("topic", &["topic", "--help"]),
         ("topic_lint", &["topic", "lint", "--help"]),
         ("topic_create", &["topic", "create", "--help"]),
         ("topic_update", &["topic", "update", "--help"]),

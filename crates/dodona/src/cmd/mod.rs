@@ -6,6 +6,7 @@ pub mod epoch;
 pub mod explain;
 pub mod genesis;
 pub mod init;
+pub mod keys;
 pub mod localnet;
 pub mod mechanism;
 mod net;

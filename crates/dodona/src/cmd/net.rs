@@ -1,19 +1,19 @@
 //! What commands that speak to a node share: the way to it, keys, amounts, names, and waiting for a transaction.
 
 use std::{
-    fs,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use dodona_client::{Client, ClientError, Http, Wallet};
+use dodona_client::{Client, ClientError, Http, Wallet, keys::plain_file};
 use dodona_proto::{ALLO, Address, chain::TxReceipt, sign::AccountKey, tx::TxHash};
 use dodona_sim::world;
 use prost_types::Any;
 
-use crate::cli::NodeArgs;
+use super::keys;
+use crate::cli::{NodeArgs, UnlockArgs};
 
 /// Longest wait for a transaction's block.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,8 +25,9 @@ pub fn client(node: &NodeArgs) -> Client<Http> {
     Client::new(Http::new(&node.node))
 }
 
-/// A key: `demo:NAME[:SEED]` for the participants of a demo, whose keys are no secret, or a file with 64 hex digits.
-pub fn key(text: &str) -> Result<AccountKey> {
+/// A key: `demo:NAME[:SEED]` for the participants of a demo, whose keys are no secret; a file with 64 hex digits that
+/// only its owner may read; or the name of an encrypted key, whose passphrase is asked for.
+pub fn key(text: &str, unlock: &UnlockArgs) -> Result<AccountKey> {
     if let Some(rest) = text.strip_prefix("demo:") {
         let (name, seed) = match rest.split_once(':') {
             Some((name, seed)) => (name, seed.parse().context("the demo's seed is a whole number")?),
@@ -35,14 +36,11 @@ pub fn key(text: &str) -> Result<AccountKey> {
         return Ok(world::key(seed, name));
     }
     let path = Path::new(text);
-    let hint = "name a file with 64 hex digits, or demo:consumer for a demo's consumer";
-    let digits =
-        fs::read_to_string(path).with_context(|| format!("cannot read key file `{text}`; {hint}"))?;
-    let bytes: [u8; 32] = hex::decode(digits.trim())
-        .ok()
-        .and_then(|b| b.try_into().ok())
-        .with_context(|| format!("`{text}` does not hold 64 hex digits; {hint}"))?;
-    AccountKey::from_bytes(bytes).with_context(|| format!("`{text}` holds no key"))
+    if text.contains('/') || path.exists() {
+        return plain_file(path).with_context(|| format!("the key file `{text}`"));
+    }
+    let hint = "`dodona keys list` shows yours; a file with 64 hex digits or demo:consumer will do too";
+    keys::open(text, unlock).with_context(|| format!("the key `{text}`; {hint}"))
 }
 
 /// An amount of ALLO such as `12.5`, or of base units such as `300uallo`, in uallo.

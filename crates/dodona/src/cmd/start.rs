@@ -52,7 +52,7 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         join(&home, trust, PeerConfig::new(gossip_key.clone(), None, file.peers.persistent.clone())).await?;
     }
     let door = |address: Option<SocketAddr>| address.map(claim).transpose();
-    let faucet = args.faucet_key.as_deref().map(net::key).transpose()?;
+    let faucet = args.faucet_key.as_deref().map(|key| net::key(key, &args.unlock)).transpose()?;
     let mut config = NodeConfig {
         faucet,
         index_blocks: file.store.index_blocks,

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use dodona_client::{Client, ClientError, Http, Wallet};
+use dodona_client::{Client, ClientError, Http, Wallet, keys::plain_file};
 use dodona_participant::{
     adapter::{self, Limits},
     run::{Lane, Ledger, RunError, Settings, Totals},
@@ -194,7 +194,7 @@ fn leaderboard_name(model: &str) -> String {
 /// The key that was named, or the one of the folder, made when it is missing.
 fn worker_key(args: &WorkerRunArgs) -> Result<AccountKey> {
     if let Some(text) = &args.key {
-        return net::key(text);
+        return net::key(text, &args.unlock);
     }
     let path: PathBuf = args.dir.join("worker.key");
     if !path.exists() {
@@ -214,7 +214,7 @@ fn worker_key(args: &WorkerRunArgs) -> Result<AccountKey> {
         fs::rename(&part, &path)?;
         tell(&format!("made a key for {} in {}", key.address(), path.display()));
     }
-    net::key(&path.to_string_lossy())
+    plain_file(&path).with_context(|| format!("in {}", args.dir.display()))
 }
 
 /// A flag that the polite ways to end a program raise.

@@ -9,7 +9,9 @@ use std::{
 /// The program with these arguments, and nothing that the environment of the tests would tell it.
 pub fn dodona(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dodona"));
-    for name in ["DODONA_LOG", "DODONA_NODE", "DODONA_HOME", "DODONA_KEY"] {
+    for name in
+        ["DODONA_LOG", "DODONA_NODE", "DODONA_HOME", "DODONA_KEY", "DODONA_KEYS", "DODONA_PASSPHRASE_FILE"]
+    {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).args(args);

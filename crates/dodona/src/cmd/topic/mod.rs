@@ -50,10 +50,10 @@ pub fn run(command: TopicCommand) -> Result<()> {
             if let Some(r) = found.refusals.first() {
                 bail!("the chain would refuse {}: {}; see `dodona topic lint`", r.field, r.cause);
             }
-            let key = net::key(&sign.key)?;
+            let key = net::key(&sign.key, &sign.unlock)?;
             let creator = key.address().to_string();
             let message = MsgCreateTopic { creator: creator.clone(), spec: Some(file.spec()) };
-            let receipt = net::send(&client, key, vec![pack(url::CREATE_TOPIC, &message)], GAS)?;
+            let receipt = net::send(&client, key.clone(), vec![pack(url::CREATE_TOPIC, &message)], GAS)?;
             let created = receipt.events.iter().find(|e| e.kind == "topic_created");
             let id: u64 = created
                 .and_then(|e| e.attributes.iter().find(|a| a.key == "topic_id"))
@@ -62,13 +62,13 @@ pub fn run(command: TopicCommand) -> Result<()> {
             if let Some(fund) = fund {
                 let message =
                     MsgFundTopic { sender: creator, topic_id: id, amount: amount(&fund)?.to_string() };
-                net::send(&client, net::key(&sign.key)?, vec![pack(url::FUND_TOPIC, &message)], GAS)?;
+                net::send(&client, key, vec![pack(url::FUND_TOPIC, &message)], GAS)?;
             }
             tell(&client, id, output)
         }
         TopicCommand::Fund { id, amount: text, sign, output } => {
             let client = net::client(&sign.node);
-            let key = net::key(&sign.key)?;
+            let key = net::key(&sign.key, &sign.unlock)?;
             let sender = key.address().to_string();
             let message = MsgFundTopic { sender, topic_id: id, amount: amount(&text)?.to_string() };
             net::send(&client, key, vec![pack(url::FUND_TOPIC, &message)], GAS)?;
@@ -76,7 +76,7 @@ pub fn run(command: TopicCommand) -> Result<()> {
         }
         TopicCommand::Update { id, set, sign, output } => {
             let client = net::client(&sign.node);
-            let key = net::key(&sign.key)?;
+            let key = net::key(&sign.key, &sign.unlock)?;
             let message = patch(id, key.address().to_string(), &set)?;
             net::send(&client, key, vec![pack(url::UPDATE_TOPIC, &message)], GAS)?;
             tell(&client, id, output)
