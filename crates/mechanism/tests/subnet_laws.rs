@@ -9,6 +9,7 @@ mod twin;
 
 use dodona_mechanism::MathError;
 use dodona_mechanism::subnet::admission::{self, Resident};
+use dodona_mechanism::subnet::batch::{self, Cleared, Offer, PRICE_MAX, PRICE_MIN};
 use dodona_mechanism::subnet::emission::{self, Claim};
 use dodona_mechanism::subnet::epoch::{self, EpochOutput};
 use dodona_mechanism::subnet::fixed::Q32;
@@ -280,6 +281,78 @@ proptest! {
             let owed: u128 = holders.iter().map(|holder| holder.owed(rate).unwrap()).sum();
             prop_assert!(owed <= paid);
         }
+    }
+
+    #[test]
+    fn a_batch_conserves_both_tokens_keeps_limits_and_treats_equals_alike(
+        (alpha, tao) in (1_000_000u64..1_000_000_000_000, 1_000_000u64..1_000_000_000_000),
+        weight in 10u128..=990,
+        buys in prop::collection::vec((1u64..1_000_000_000, prop_oneof![Just(None), (1u64..4_000).prop_map(Some)]), 0..8),
+        sells in prop::collection::vec((1u64..1_000_000_000, prop_oneof![Just(None), (1u64..4_000).prop_map(Some)]), 0..8),
+    ) {
+        let pool = Pool { alpha, tao, tao_weight: Fixed::from_raw(weight * 1_000_000_000_000_000) };
+        let spot = pool.price().unwrap();
+        // Limits are thousandths of the price there is.
+        let at = |limit: Option<u64>, none: Fixed| limit.map_or(none, |l| {
+            Fixed::from_raw((spot.raw() / 1_000 * u128::from(l)).max(1))
+        });
+        let buys: Vec<Offer> =
+            buys.into_iter().map(|(amount, l)| Offer { amount, limit: at(l, PRICE_MAX) }).collect();
+        let sells: Vec<Offer> =
+            sells.into_iter().map(|(amount, l)| Offer { amount, limit: at(l, PRICE_MIN) }).collect();
+        let Cleared { pool: after, buys: bought, sells: sold, .. } =
+            batch::clear(pool, &buys, &sells, 1).unwrap();
+        let sum = |of: &[batch::Fill], f: fn(&batch::Fill) -> u64| of.iter().map(|x| u128::from(f(x))).sum::<u128>();
+        // Both tokens are where they were, or with the other side.
+        prop_assert_eq!(
+            u128::from(pool.tao) + sum(&bought, |x| x.taken), u128::from(after.tao) + sum(&sold, |x| x.output));
+        prop_assert_eq!(
+            u128::from(pool.alpha) + sum(&sold, |x| x.taken), u128::from(after.alpha) + sum(&bought, |x| x.output));
+        let raw = |a: u64, b: u64| f64::from(u32::MAX) * a as f64 / (b.max(1) as f64) / f64::from(u32::MAX);
+        let float = |price: Fixed| price.raw() as f64 / 1e18;
+        for (offer, fill) in buys.iter().zip(&bought) {
+            prop_assert!(fill.taken <= offer.amount);
+            // One unit of either token may be lost to rounding.
+            prop_assert!(
+                fill.taken as f64 <= (fill.output as f64 + 2.0) * float(offer.limit) * (1.0 + 1e-9) + 2.0,
+                "paid {} for {}, limit {}", fill.taken, fill.output, offer.limit);
+        }
+        for (offer, fill) in sells.iter().zip(&sold) {
+            prop_assert!(fill.taken <= offer.amount);
+            prop_assert!(
+                fill.output as f64 + 2.0 >= (fill.taken as f64 - 2.0) * float(offer.limit) * (1.0 - 1e-9) - 2.0,
+                "got {} for {}, limit {}", fill.output, fill.taken, offer.limit);
+        }
+        // One price for all buyers, and the same for sellers, up to the unit.
+        let big = |of: &[batch::Fill]| of.iter().filter(|x| x.taken > 1_000_000 && x.output > 1_000_000).copied().collect::<Vec<_>>();
+        let prices: Vec<f64> = big(&bought).iter().map(|x| raw(x.taken, x.output))
+            .chain(big(&sold).iter().map(|x| raw(x.output, x.taken))).collect();
+        for pair in prices.windows(2) {
+            prop_assert!((pair[0] / pair[1] - 1.0).abs() < 1e-4, "{:?}", prices);
+        }
+        // Whoever sets no limit trades everything, unless the other token runs out of units.
+        if bought.iter().zip(&buys).any(|(x, o)| o.limit == PRICE_MAX && x.taken < o.amount) {
+            prop_assert!(false, "{bought:?}");
+        }
+    }
+
+    #[test]
+    fn a_lone_trade_of_a_batch_is_the_pools_and_there_is_no_way_to_gain_by_going_round(
+        (alpha, tao) in (1_000_000u64..1_000_000_000_000, 1_000_000u64..1_000_000_000_000),
+        amount in 1u64..10_000_000_000,
+    ) {
+        let pool = Pool::even(alpha, tao);
+        let offer = [Offer { amount, limit: PRICE_MAX }];
+        let there = batch::clear(pool, &offer, &[], 1).unwrap();
+        prop_assert_eq!(there.buys[0].output, pool.output(Side::Buy, amount).unwrap());
+        if there.buys[0].output > 0 {
+            let offer = [Offer { amount: there.buys[0].output, limit: PRICE_MIN }];
+            let back = batch::clear(there.pool, &[], &offer, 1).unwrap();
+            prop_assert!(back.sells[0].output <= amount);
+        }
+        // Bought and sold in one block, against oneself: as before.
+        let both = batch::clear(pool, &[Offer { amount, limit: PRICE_MAX }], &[Offer { amount, limit: PRICE_MIN }], 1);
+        prop_assert!(both.is_ok());
     }
 
     #[test]

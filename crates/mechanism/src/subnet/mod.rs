@@ -5,10 +5,11 @@
 //! - [`epoch`] what one epoch yields, with [`consensus`], [`bonds`], [`sparse`] matrices and [`fixed`] numbers;
 //! - [`weights`] what a validator may send, [`clock`] when epochs run;
 //! - [`emission`] what a block brings, [`payout`] what an epoch pays to whom, [`root`] dividends that are pulled;
-//! - [`pool`] trades, on [`power`]s of ratios; [`share_pool`] stake of many in one total; [`lock`] conviction;
+//! - [`pool`] trades, [`batch`] all of a block at one price, on [`power`]s of ratios; [`share_pool`] stake of many in one total; [`lock`] conviction;
 //! - [`admission`] prices of entry, who has to go.
 
 pub mod admission;
+pub mod batch;
 pub mod bonds;
 pub mod clock;
 pub mod consensus;

@@ -224,7 +224,7 @@ impl Pool {
     }
 
     /// The pool after `net` went in, and what came out; the reserve that pays is never emptied.
-    fn traded(self, side: Side, net: u64) -> Result<(Pool, u64), PoolError> {
+    pub(super) fn traded(self, side: Side, net: u64) -> Result<(Pool, u64), PoolError> {
         let output = self.output(side, net)?;
         let grown = |reserve: u64| reserve.checked_add(net).ok_or(MathError::Overflow("reserve"));
         let left = |reserve: u64| match reserve.saturating_sub(output) {
