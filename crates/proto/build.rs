@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-const BYTES: [&str; 14] = [
+const BYTES: [&str; 16] = [
+    ".dodona.subnets.v1.MsgCommitWeights.digest",
+    ".dodona.subnets.v1.MsgRevealWeights.salt",
     ".dodona.topics.v1.QueryTrailResponse.open",
     ".dodona.topics.v1.QueryTrailResponse.judge",
     ".dodona.topics.v1.MsgRelay.message",

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use dodona_proto::Address;
 
 /// Names under which published clients know them.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "fee_collector",
     "ecosystem",
     "allorarewards",
@@ -15,9 +15,10 @@ const NAMES: [&str; 8] = [
     "bonded_tokens_pool",
     "not_bonded_tokens_pool",
     "distribution",
+    "subnets",
 ];
 
-static ALL: LazyLock<[Address; 8]> = LazyLock::new(|| NAMES.map(Address::of_module));
+static ALL: LazyLock<[Address; 9]> = LazyLock::new(|| NAMES.map(Address::of_module));
 
 /// Collects fees and the validators' share within a block; empty at the end of each.
 pub fn fee_collector() -> Address {
@@ -60,9 +61,16 @@ pub fn distribution() -> Address {
     ALL[7]
 }
 
-/// All of them, in a fixed order.
-pub fn all() -> [Address; 8] {
-    *ALL
+/// Holds the chain's token in the pools of subnets, stake at their root, and orders on their way.
+pub fn subnets() -> Address {
+    ALL[8]
+}
+
+/// Those that exist from genesis on, in a fixed order. The subnets' comes into being with the first subnet, or the first
+/// root stake.
+pub fn founded() -> [Address; 8] {
+    let [a, b, c, d, e, f, g, h, _] = *ALL;
+    [a, b, c, d, e, f, g, h]
 }
 
 /// All of them with their names.

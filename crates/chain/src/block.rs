@@ -9,7 +9,7 @@ use crate::{
     params::Params,
     staking,
     state::State,
-    topics,
+    subnets, topics,
     tx::{self, Parsed, Place, Receipt, Verdict},
     validators::Validator,
 };
@@ -46,9 +46,11 @@ pub(crate) fn begin(
 ) -> Result<Result<Begin, InvalidTx>, Failure> {
     // Mint first: the topics' part is known only then.
     let for_topics = mint::begin(state, params, input.height)?;
-    // Topics next: they share it by weight; what they cannot take stays with the ecosystem.
-    topics::schedule::share_emission(state, for_topics)?;
     let mut ctx = Ctx::new(state, params, chain_id, (input.height, input.time_ms), UNLIMITED);
+    // Subnets next: those that receive any take their part of it, and epochs that are due run before messages.
+    let for_subnets = subnets::begin(&mut ctx, for_topics)?;
+    // Topics share the rest by weight; what they cannot take stays with the ecosystem.
+    topics::schedule::share_emission(ctx.state, for_topics.saturating_sub(for_subnets))?;
     // Absence first, then misbehaviour: both of the same block cost both.
     staking::begin(&mut ctx, input.signed)?;
     let mut faults = Vec::new();
@@ -139,6 +141,8 @@ pub(crate) fn end(
     }
     // Topics first: truths are scored before new answers are combined, so that those use the newest scores.
     topics::block::end(&mut ctx)?;
+    // Trades of subnets before the fees are divided, because they pay some.
+    subnets::end(&mut ctx)?;
     // The price of the next block follows from the gas of this one, whatever else happened.
     feemarket::end(ctx.state, params, gas)?;
     // Staking last: by now the block's fees are complete, and nobody delegates any more.

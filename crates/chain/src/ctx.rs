@@ -71,6 +71,16 @@ impl<'a> Ctx<'a> {
         self.events.push(Event { message: self.message, ..event });
     }
 
+    /// How much was told so far, for [`Ctx::untell`].
+    pub fn told(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Takes back what was told since: it has been undone.
+    pub fn untell(&mut self, told: usize) {
+        self.events.truncate(told);
+    }
+
     /// Tells the sender something about a transaction that did what it asked for.
     pub fn note(&mut self, text: String) {
         self.note = text;

@@ -23,6 +23,18 @@ pub const REDELEGATION: u64 = 70_000;
 pub const VALIDATOR: u64 = 60_000;
 /// Collecting a reward or commission, naming the account that gets it.
 pub const WITHDRAW: u64 = 25_000;
+/// A new subnet, or the end of one.
+pub const CREATE_SUBNET: u64 = 150_000;
+/// A uid: all neurons of the subnet are looked at.
+pub const REGISTER_NEURON: u64 = 120_000;
+/// An order, or stake that moves.
+pub const SUBNET_TRADE: u64 = 60_000;
+/// A change of a few records of a subnet.
+pub const SUBNET_WRITE: u64 = 40_000;
+/// Weights, or a digest of them.
+pub const SUBNET_WEIGHTS: u64 = 40_000;
+/// Each weight.
+pub const WEIGHT: u64 = 100;
 /// Checking a second signature.
 pub const SIGNATURE: u64 = 30_000;
 /// Each account of a list, each label of a topic.

@@ -11,6 +11,7 @@ use crate::{
         self,
         state::{self as staked, DELEGATIONS as DELEGATED, Status, Unbonding, wait},
     },
+    subnets,
     topics::{
         stake::{self, DELEGATIONS, DELEGATORS, LEAVING, REMOVALS, STAKES},
         stake_account,
@@ -55,6 +56,7 @@ pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
     tokens(read)?;
     books(read)?;
     staking(read)?;
+    subnets::invariants::check(read)?;
     epochs(read, height)?;
     due(read, height)
 }
@@ -456,10 +458,10 @@ fn sum(mut amounts: impl Iterator<Item = u128>) -> Result<u128, Violation> {
     amounts.try_fold(0u128, u128::checked_add).ok_or_else(overflow)
 }
 
-fn equal(what: &'static str, left: u128, right: u128) -> Result<(), Violation> {
+pub(crate) fn equal(what: &'static str, left: u128, right: u128) -> Result<(), Violation> {
     if left == right { Ok(()) } else { Err(Violation::Differ { what, left, right }) }
 }
 
-fn wrong(what: &'static str, detail: String) -> Violation {
+pub(crate) fn wrong(what: &'static str, detail: String) -> Violation {
     Violation::Wrong { what, detail }
 }

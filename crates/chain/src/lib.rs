@@ -19,6 +19,7 @@ mod params;
 mod query;
 pub mod staking;
 mod state;
+pub mod subnets;
 mod text;
 pub mod topics;
 mod tx;
@@ -38,8 +39,9 @@ pub use ctx::{Step, Trail};
 pub use error::{Coded, Failure, Refusal};
 pub use event::{Event, Published};
 pub use gas::{
-    BASE, BYTE, CREATE_TOPIC, DELEGATION, FORECAST_ELEMENT, LIST_ENTRY, LOSS_ENTRY, REDELEGATION, SEND,
-    SIGNATURE, SUBMIT, TOPIC_WRITE, VALIDATOR, WITHDRAW,
+    BASE, BYTE, CREATE_SUBNET, CREATE_TOPIC, DELEGATION, FORECAST_ELEMENT, LIST_ENTRY, LOSS_ENTRY,
+    REDELEGATION, REGISTER_NEURON, SEND, SIGNATURE, SUBMIT, SUBNET_TRADE, SUBNET_WEIGHTS, SUBNET_WRITE,
+    TOPIC_WRITE, VALIDATOR, WEIGHT, WITHDRAW,
 };
 pub use genesis::{Genesis, GenesisAccount, GenesisCommission, GenesisError, GenesisValidator};
 pub use invariants::Violation;
@@ -519,7 +521,7 @@ pub fn receipts_hash(receipts: &[Receipt]) -> Hash {
 
 /// Codespaces are a closed set; a receipt read back from text finds its constant again.
 fn intern(codespace: &str) -> &'static str {
-    [topics::CODESPACE, "staking", "slashing", "distribution"]
+    [topics::CODESPACE, subnets::CODESPACE, "staking", "slashing", "distribution"]
         .into_iter()
         .find(|known| *known == codespace)
         .unwrap_or("sdk")

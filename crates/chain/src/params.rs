@@ -528,34 +528,47 @@ impl Params {
 
     /// Every parameter by name, as it stands in genesis without quotation marks.
     pub fn to_list(&self) -> Vec<(String, String)> {
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else { return Vec::new() };
-        let plain = |value: serde_json::Value| match value {
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        };
-        fields.into_iter().map(|(name, value)| (name, plain(value))).collect()
+        listed(self)
     }
 
     /// These parameters with some of them changed, checked as a whole. The error names what is wrong.
     pub fn with(&self, changes: &[(String, String)]) -> Result<Params, String> {
-        let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(self) else {
-            return Err("parameters have no text form".into());
-        };
-        for (name, text) in changes {
-            let Some(value) = fields.get_mut(name) else {
-                return Err(format!("no parameter is named `{name}`"));
-            };
-            // A number or a flag keeps its kind; everything else is text.
-            *value = match value {
-                serde_json::Value::String(_) => text.clone().into(),
-                _ => serde_json::from_str(text).map_err(|_| format!("{name}: `{text}` is no value"))?,
-            };
-        }
-        let changed: Params =
-            serde_json::from_value(serde_json::Value::Object(fields)).map_err(|e| e.to_string())?;
+        let changed: Params = changed(self, changes)?;
         changed.validate()?;
         Ok(changed)
     }
+}
+
+/// Every field of a flat struct by name, as text without quotation marks.
+pub(crate) fn listed(of: &impl Serialize) -> Vec<(String, String)> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(of) else { return Vec::new() };
+    let plain = |value: serde_json::Value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    fields.into_iter().map(|(name, value)| (name, plain(value))).collect()
+}
+
+/// A flat struct with some of its fields changed. The error names what is wrong.
+pub(crate) fn changed<T: Serialize + for<'de> Deserialize<'de>>(
+    of: &T,
+    changes: &[(String, String)],
+) -> Result<T, String> {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(of) else {
+        return Err("parameters have no text form".into());
+    };
+    for (name, text) in changes {
+        let Some(value) = fields.get_mut(name) else {
+            return Err(format!("no parameter is named `{}`", crate::text::printable(name)));
+        };
+        // A number or a flag keeps its kind; everything else is text.
+        *value = match value {
+            serde_json::Value::String(_) => text.clone().into(),
+            _ => serde_json::from_str(text)
+                .map_err(|_| format!("{name}: `{}` is no value", crate::text::printable(text)))?,
+        };
+    }
+    serde_json::from_value(serde_json::Value::Object(fields)).map_err(|e| e.to_string())
 }
 
 /// The parameters in force.
@@ -597,7 +610,7 @@ mod real {
 }
 
 /// Fractions with eighteen decimals as decimal text in JSON.
-mod fixed {
+pub(crate) mod fixed {
     use dodona_mechanism::supply::Fixed;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -1,11 +1,11 @@
 //! One dispatch table from (path, request bytes) to answer bytes. Every door of the node asks through it.
 
-use dodona_proto::{Address, chain as wire, path, topics as wired};
+use dodona_proto::{Address, chain as wire, path, subnets as subnet_wire, topics as wired};
 use dodona_store::{Snapshot, StoreError};
 use prost::Message;
 
 use crate::{
-    AppError, auth, bank, feemarket, mint, params, text,
+    AppError, auth, bank, feemarket, mint, params, subnets, text,
     topics::query::{self as views, ViewError},
 };
 
@@ -53,6 +53,7 @@ pub(crate) fn answer(read: &Snapshot, name: &str, request: &[u8]) -> Result<Vec<
         M::decode(bytes).map_err(|e| QueryError::Bad(e.to_string()))
     }
     let no_topic = |id: u64| QueryError::NotFound(format!("topic {id}"));
+    let no_subnet = |netuid: u32| QueryError::NotFound(format!("subnet {netuid}"));
     let no_epoch = |id: u64, nonce: u64| match nonce {
         0 => QueryError::NotFound(format!("topic {id} has no such epoch yet")),
         nonce => {
@@ -151,6 +152,28 @@ pub(crate) fn answer(read: &Snapshot, name: &str, request: &[u8]) -> Result<Vec<
             let q: wired::QueryExplainRequest = of(request)?;
             views::explain(read, &q)?.ok_or_else(|| no_epoch(q.topic_id, q.nonce))?.encode_to_vec()
         }
+        path::SUBNETS => subnets::query::subnets(read, &of(request)?, height()?)?.encode_to_vec(),
+        path::SUBNET => {
+            let q: subnet_wire::QuerySubnetRequest = of(request)?;
+            let found = subnets::query::subnet(read, q.netuid, height()?)?;
+            found.ok_or_else(|| no_subnet(q.netuid))?.encode_to_vec()
+        }
+        path::METAGRAPH => {
+            let q: subnet_wire::QueryMetagraphRequest = of(request)?;
+            let found = subnets::query::metagraph(read, &q, height()?)?;
+            found.ok_or_else(|| no_subnet(q.netuid))?.encode_to_vec()
+        }
+        path::NEURON => {
+            let q: subnet_wire::QueryNeuronRequest = of(request)?;
+            let none = || QueryError::NotFound(format!("no such neuron in subnet {}", q.netuid));
+            subnets::query::neuron(read, &q, height()?)?.ok_or_else(none)?.encode_to_vec()
+        }
+        path::HOLDINGS => subnets::query::holdings(read, &of(request)?)?.encode_to_vec(),
+        path::QUOTE => {
+            let q: subnet_wire::QueryQuoteRequest = of(request)?;
+            subnets::query::quote(read, &q)?.ok_or_else(|| no_subnet(q.netuid))?.encode_to_vec()
+        }
+        path::SUBNET_RULES => subnets::query::all_rules(read)?.encode_to_vec(),
         other => return Err(QueryError::Unknown(text::printable(other))),
     })
 }

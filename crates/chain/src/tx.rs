@@ -21,6 +21,11 @@ use dodona_proto::{
     },
     emissions::v10,
     sign::{self, SignError},
+    subnets::{
+        MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron,
+        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake,
+        MsgSetWeights, MsgStake, MsgStartSubnet, MsgUnstake,
+    },
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
         MsgCreateTopic, MsgDelegateStake, MsgEditList, MsgFundTopic, MsgRecalculateEmission, MsgRegister,
@@ -43,6 +48,7 @@ use crate::{
     params::Params,
     staking,
     state::State,
+    subnets,
     text::{parse_amount, printable},
     topics, upgrade,
     verified::Verified,
@@ -216,6 +222,22 @@ messages! {
     WithdrawReward(distribution_wire::MsgWithdrawDelegatorReward), WITHDRAW_REWARD, delegator_address, staking::msg::withdraw_reward;
     WithdrawCommission(distribution_wire::MsgWithdrawValidatorCommission), WITHDRAW_COMMISSION, validator_address, staking::msg::withdraw_commission;
     SetWithdrawAddress(distribution_wire::MsgSetWithdrawAddress), SET_WITHDRAW_ADDRESS, delegator_address, staking::msg::set_withdraw_address;
+    CreateSubnet(MsgCreateSubnet), CREATE_SUBNET, sender, subnets::handle::create;
+    StartSubnet(MsgStartSubnet), START_SUBNET, sender, subnets::handle::start;
+    RegisterNeuron(MsgRegisterNeuron), REGISTER_NEURON, sender, subnets::handle::register;
+    Stake(MsgStake), STAKE, sender, subnets::handle::stake;
+    Unstake(MsgUnstake), UNSTAKE, sender, subnets::handle::unstake;
+    MoveStake(MsgMoveStake), MOVE_STAKE, sender, subnets::handle::move_stake;
+    SetWeights(MsgSetWeights), SET_WEIGHTS, sender, subnets::handle::set;
+    CommitWeights(MsgCommitWeights), COMMIT_WEIGHTS, sender, subnets::handle::commit;
+    RevealWeights(MsgRevealWeights), REVEAL_WEIGHTS, sender, subnets::handle::reveal;
+    SetTake(MsgSetTake), SET_TAKE, sender, subnets::handle::set_take;
+    SetHyperparameters(MsgSetHyperparameters), SET_HYPERPARAMETERS, sender, subnets::handle::set_hyperparameters;
+    SetSubnetRules(MsgSetSubnetRules), SET_SUBNET_RULES, sender, subnets::handle::set_rules;
+    Serve(MsgServe), SERVE, sender, subnets::handle::serve;
+    SetAutoStake(MsgSetAutoStake), SET_AUTO_STAKE, sender, subnets::handle::set_auto_stake;
+    ClaimRoot(MsgClaimRoot), CLAIM_ROOT, sender, subnets::handle::claim_root;
+    DissolveSubnet(MsgDissolveSubnet), DISSOLVE_SUBNET, sender, subnets::handle::dissolve;
     InsertWorkerPayload(emissions::InsertWorkerPayload), V10_WORKER, sender, emissions::insert_worker_payload;
     InsertReputerPayload(emissions::InsertReputerPayload), V10_REPUTER, sender, emissions::insert_reputer_payload;
     V10CreateNewTopic(v10::CreateNewTopicRequest), V10_CREATE_TOPIC, creator, emissions::create_new_topic;

@@ -3,6 +3,7 @@
 
 mod address;
 pub mod amino;
+pub mod commit;
 pub mod decimal;
 mod json;
 mod schema;
@@ -26,6 +27,11 @@ pub use wire::{cosmos, dodona, tendermint};
 /// Our own topic messages and queries.
 pub mod topics {
     pub use crate::wire::dodona::topics::v1::*;
+}
+
+/// Our own subnet messages and queries.
+pub mod subnets {
+    pub use crate::wire::dodona::subnets::v1::*;
 }
 
 /// Queries about the chain itself.
@@ -123,6 +129,38 @@ pub mod url {
     pub const CANCEL_UPGRADE: &str = "/cosmos.upgrade.v1beta1.MsgCancelUpgrade";
     /// Compute the emission anew.
     pub const RECALCULATE_EMISSION: &str = "/dodona.topics.v1.MsgRecalculateEmission";
+    /// Create a subnet.
+    pub const CREATE_SUBNET: &str = "/dodona.subnets.v1.MsgCreateSubnet";
+    /// Open a subnet's trade and emission.
+    pub const START_SUBNET: &str = "/dodona.subnets.v1.MsgStartSubnet";
+    /// A uid in a subnet.
+    pub const REGISTER_NEURON: &str = "/dodona.subnets.v1.MsgRegisterNeuron";
+    /// Stake in a subnet, or at the root.
+    pub const STAKE: &str = "/dodona.subnets.v1.MsgStake";
+    /// The way back.
+    pub const UNSTAKE: &str = "/dodona.subnets.v1.MsgUnstake";
+    /// Stake to another hotkey, holder or subnet.
+    pub const MOVE_STAKE: &str = "/dodona.subnets.v1.MsgMoveStake";
+    /// What a validator thinks of the miners.
+    pub const SET_WEIGHTS: &str = "/dodona.subnets.v1.MsgSetWeights";
+    /// A digest of weights.
+    pub const COMMIT_WEIGHTS: &str = "/dodona.subnets.v1.MsgCommitWeights";
+    /// The weights behind a digest.
+    pub const REVEAL_WEIGHTS: &str = "/dodona.subnets.v1.MsgRevealWeights";
+    /// What a hotkey's owner keeps of dividends.
+    pub const SET_TAKE: &str = "/dodona.subnets.v1.MsgSetTake";
+    /// Change hyperparameters of a subnet.
+    pub const SET_HYPERPARAMETERS: &str = "/dodona.subnets.v1.MsgSetHyperparameters";
+    /// Change the rules of all subnets.
+    pub const SET_SUBNET_RULES: &str = "/dodona.subnets.v1.MsgSetSubnetRules";
+    /// Where a neuron answers.
+    pub const SERVE: &str = "/dodona.subnets.v1.MsgServe";
+    /// Upon which hotkey a miner's pay is staked.
+    pub const SET_AUTO_STAKE: &str = "/dodona.subnets.v1.MsgSetAutoStake";
+    /// Collect dividends of root stake.
+    pub const CLAIM_ROOT: &str = "/dodona.subnets.v1.MsgClaimRoot";
+    /// End a subnet.
+    pub const DISSOLVE_SUBNET: &str = "/dodona.subnets.v1.MsgDissolveSubnet";
     /// `InsertWorkerPayload` of published clients.
     pub const V10_WORKER: &str = "/emissions.v10.InsertWorkerPayloadRequest";
     /// `InsertReputerPayload` of published clients.
@@ -201,6 +239,20 @@ pub mod path {
     pub const EMISSION: &str = "/dodona.topics.v1.Query/Emission";
     /// Why a member earned what it earned.
     pub const EXPLAIN: &str = "/dodona.topics.v1.Query/Explain";
+    /// All subnets, by page; what a new one costs.
+    pub const SUBNETS: &str = "/dodona.subnets.v1.Query/Subnets";
+    /// One subnet.
+    pub const SUBNET: &str = "/dodona.subnets.v1.Query/Subnet";
+    /// All neurons of a subnet.
+    pub const METAGRAPH: &str = "/dodona.subnets.v1.Query/Metagraph";
+    /// One neuron.
+    pub const NEURON: &str = "/dodona.subnets.v1.Query/Neuron";
+    /// Who staked what in subnets.
+    pub const HOLDINGS: &str = "/dodona.subnets.v1.Query/Holdings";
+    /// What a trade would give.
+    pub const QUOTE: &str = "/dodona.subnets.v1.Query/Quote";
+    /// Rules of all subnets.
+    pub const SUBNET_RULES: &str = "/dodona.subnets.v1.Query/Rules";
     /// Inputs of an epoch's computations; answered by nodes, not by the state.
     pub const TRAIL: &str = "/dodona.topics.v1.Query/Trail";
     /// Proof of an inference; answered by nodes, not by the state.

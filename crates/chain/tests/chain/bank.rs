@@ -86,6 +86,7 @@ fn nobody_sends_to_an_account_of_the_chain_itself() {
         "bonded_tokens_pool",
         "not_bonded_tokens_pool",
         "distribution",
+        "subnets",
     ] {
         let no = net.refused(&transfer(&Address::of_module(module).to_string(), &[("1", "uallo")]));
         assert_eq!(no.id(), ("sdk", 4), "{no:?}");

@@ -28,6 +28,8 @@ mod staking;
 mod staking_kit;
 mod staking_laws;
 mod staking_views;
+mod subnet_kit;
+mod subnets;
 mod supply;
 mod told;
 mod topics;

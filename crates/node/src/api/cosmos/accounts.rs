@@ -64,10 +64,15 @@ fn auth_query(node: &NodeHandle, name: &str, request: &[u8], at: u64) -> Result<
             auth::QueryAccountsResponse { accounts, pagination }.encode_to_vec()
         }
         "ModuleAccounts" => {
-            let own = ledger::own_accounts().into_iter();
-            let accounts = own.map(|(name, address)| module_account(node, name, address, at));
-            auth::QueryModuleAccountsResponse { accounts: accounts.collect::<Result<_, _>>()? }
-                .encode_to_vec()
+            // Some come into being with the first thing they hold.
+            let state = node.state(at)?;
+            let mut accounts = Vec::new();
+            for (name, address) in ledger::own_accounts() {
+                if ledger::account(&state, address)?.is_some() {
+                    accounts.push(module_account(node, name, address, at)?);
+                }
+            }
+            auth::QueryModuleAccountsResponse { accounts }.encode_to_vec()
         }
         "ModuleAccountByName" => {
             let q: auth::QueryModuleAccountByNameRequest = of(request)?;

@@ -1,0 +1,229 @@
+//! Who holds what: the one place that changes stake, and moves the chain's token between accounts and subnets. What a
+//! subnet's totals make of it (`alpha_out`, pools) is the caller's.
+
+use dodona_mechanism::{
+    MathError,
+    subnet::{
+        payout,
+        root::{Holder, Rate},
+        share_pool::SharePool,
+    },
+};
+use dodona_proto::Address;
+use dodona_store::{Read, StoreError};
+
+use super::{
+    error::SubnetError,
+    rules::Rules,
+    state::{
+        HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, NETWORK, Netuid, RATES, ROOT, STAKES,
+        Stakes, UNIT, network,
+    },
+};
+use crate::{accounts, bank, error::Failure, state::State};
+
+/// Result of a formula, as a refusal.
+pub(super) fn math<T>(result: Result<T, MathError>) -> Result<T, Failure> {
+    result.map_err(|error| SubnetError::Math(error).into())
+}
+
+/// Takes the chain's token from an account into the subnets'.
+pub(super) fn pay_in(state: &mut State, from: Address, amount: u64) -> Result<(), Failure> {
+    bank::transfer(state, from, accounts::subnets(), u128::from(amount) * UNIT)
+}
+
+/// Pays the chain's token out of the subnets.
+pub(super) fn pay_out(state: &mut State, to: Address, amount: u64) -> Result<(), Failure> {
+    bank::transfer(state, accounts::subnets(), to, u128::from(amount) * UNIT)
+}
+
+/// All stake upon a hotkey.
+pub(super) fn staked(read: &impl Read, netuid: Netuid, hotkey: Key) -> Result<u64, StoreError> {
+    Ok(STAKES.get(read, &(netuid, hotkey))?.unwrap_or_default().value)
+}
+
+/// What a hotkey's stake weighs in a subnet (S 15.1): both kinds of stake. The one place that childkeys will change.
+pub(super) fn stake_of(read: &impl Read, netuid: Netuid, hotkey: Key) -> Result<payout::Stake, StoreError> {
+    Ok(payout::Stake { alpha: staked(read, netuid, hotkey)?, root: staked(read, ROOT, hotkey)? })
+}
+
+/// The same as one number, base units.
+pub(super) fn weight_of(
+    read: &impl Read,
+    rules: &Rules,
+    netuid: Netuid,
+    hotkey: Key,
+) -> Result<u64, StoreError> {
+    let stake = stake_of(read, netuid, hotkey)?;
+    Ok(stake.weighed(rules.root_weight).map_or(u64::MAX, |weight| u64::try_from(weight).unwrap_or(u64::MAX)))
+}
+
+fn shares_of(stakes: Stakes) -> SharePool {
+    SharePool { value: stakes.value, shares: stakes.shares }
+}
+
+/// What a holder's stake upon a hotkey is worth.
+pub(super) fn held(read: &impl Read, netuid: Netuid, hotkey: Key, coldkey: Key) -> Result<u64, StoreError> {
+    let Some(shares) = HOLDINGS.get(read, &(netuid, hotkey, coldkey))? else { return Ok(0) };
+    let stakes = STAKES.get(read, &(netuid, hotkey))?.unwrap_or_default();
+    Ok(shares_of(stakes).value_of(shares).unwrap_or(0))
+}
+
+/// More stake of a holder.
+pub(super) fn credit(
+    state: &mut State,
+    netuid: Netuid,
+    hotkey: Key,
+    coldkey: Key,
+    amount: u64,
+) -> Result<(), Failure> {
+    if amount == 0 {
+        return Ok(());
+    }
+    if netuid == ROOT {
+        collect(state, hotkey, coldkey)?;
+    }
+    let stakes = STAKES.get(state, &(netuid, hotkey))?.unwrap_or_default();
+    let held = HOLDINGS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
+    let (pool, bought) = math(shares_of(stakes).deposit(amount))?;
+    STAKES.put(state, &(netuid, hotkey), &Stakes { value: pool.value, shares: pool.shares });
+    if held + bought > 0 {
+        HOLDINGS.put(state, &(netuid, hotkey, coldkey), &(held + bought));
+        HOLDERS.put(state, &(coldkey, netuid, hotkey), &());
+    }
+    if netuid == ROOT {
+        root_changed(state, hotkey, coldkey, i128::from(amount))?;
+    }
+    Ok(())
+}
+
+/// Less stake of a holder; the caller has seen that there is so much.
+pub(super) fn debit(
+    state: &mut State,
+    netuid: Netuid,
+    hotkey: Key,
+    coldkey: Key,
+    amount: u64,
+) -> Result<(), Failure> {
+    if amount == 0 {
+        return Ok(());
+    }
+    if netuid == ROOT {
+        collect(state, hotkey, coldkey)?;
+    }
+    let stakes = STAKES.get(state, &(netuid, hotkey))?.unwrap_or_default();
+    let held = HOLDINGS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
+    let (pool, left) = math(shares_of(stakes).withdraw(held, amount))?;
+    match (pool.value, pool.shares) {
+        (0, 0) => STAKES.delete(state, &(netuid, hotkey)),
+        (value, shares) => STAKES.put(state, &(netuid, hotkey), &Stakes { value, shares }),
+    }
+    if left == 0 {
+        HOLDINGS.delete(state, &(netuid, hotkey, coldkey));
+        HOLDERS.delete(state, &(coldkey, netuid, hotkey));
+    } else {
+        HOLDINGS.put(state, &(netuid, hotkey, coldkey), &left);
+    }
+    if netuid == ROOT {
+        root_changed(state, hotkey, coldkey, -i128::from(amount))?;
+    }
+    Ok(())
+}
+
+/// A reward for all holders of stake upon a hotkey; to its owner where nobody holds any.
+pub(super) fn reward(state: &mut State, netuid: Netuid, hotkey: Key, amount: u64) -> Result<(), Failure> {
+    if amount == 0 {
+        return Ok(());
+    }
+    let stakes = STAKES.get(state, &(netuid, hotkey))?.unwrap_or_default();
+    if stakes.shares == 0 {
+        return to_owner(state, netuid, hotkey, amount);
+    }
+    let pool = math(shares_of(stakes).reward(amount))?;
+    STAKES.put(state, &(netuid, hotkey), &Stakes { value: pool.value, shares: pool.shares });
+    Ok(())
+}
+
+/// Stake for whoever owns a hotkey, upon it.
+pub(super) fn to_owner(state: &mut State, netuid: Netuid, hotkey: Key, amount: u64) -> Result<(), Failure> {
+    let owner = HOTKEYS.get(state, &hotkey)?.map_or(hotkey, |h| h.coldkey);
+    credit(state, netuid, hotkey, owner, amount)
+}
+
+/// A dividend for root stake upon a hotkey, to be collected; to its owner where there is none.
+/// The amount is part of the subnet's `alpha_out` already; answers how much of it waits to be collected.
+pub(super) fn root_reward(
+    state: &mut State,
+    netuid: Netuid,
+    hotkey: Key,
+    amount: u64,
+) -> Result<u64, Failure> {
+    let stake = staked(state, ROOT, hotkey)?;
+    if amount == 0 || amount > stake {
+        to_owner(state, netuid, hotkey, amount)?;
+        return Ok(0);
+    }
+    let rate = Rate(RATES.get(state, &(netuid, hotkey))?.unwrap_or(0));
+    let rate = math(rate.accrue(amount, stake))?;
+    RATES.put(state, &(netuid, hotkey), &rate.0);
+    Ok(amount)
+}
+
+/// What a holder of root stake upon a hotkey has earned in a subnet and not collected.
+pub(super) fn owed(read: &impl Read, netuid: Netuid, hotkey: Key, coldkey: Key) -> Result<u64, StoreError> {
+    let Some(rate) = RATES.get(read, &(netuid, hotkey))? else { return Ok(0) };
+    let watermark = MARKS.get(read, &(netuid, hotkey, coldkey))?.unwrap_or(0);
+    let holder = Holder { stake: held(read, ROOT, hotkey, coldkey)?, watermark };
+    Ok(holder.owed(Rate(rate)).map_or(0, |owed| u64::try_from(owed).unwrap_or(u64::MAX)))
+}
+
+/// Turns what a holder of root stake has earned into stake, in every subnet; answers how much that was in each.
+pub(super) fn collect(state: &mut State, hotkey: Key, coldkey: Key) -> Result<Vec<(Netuid, u64)>, Failure> {
+    let mut collected = Vec::new();
+    for netuid in network(state)?.netuids {
+        let Some(mut market) = MARKETS.get(state, &netuid)? else { continue };
+        let due = owed(state, netuid, hotkey, coldkey)?.min(market.claimable);
+        if due == 0 {
+            continue;
+        }
+        market.claimable -= due;
+        MARKETS.put(state, &netuid, &market);
+        let mark = MARKS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
+        MARKS.put(state, &(netuid, hotkey, coldkey), &(mark + u128::from(due)));
+        credit(state, netuid, hotkey, coldkey, due)?;
+        collected.push((netuid, due));
+    }
+    Ok(collected)
+}
+
+/// After a change of root stake, whose earnings were collected before: it has earned nothing yet.
+fn root_changed(state: &mut State, hotkey: Key, coldkey: Key, change: i128) -> Result<(), Failure> {
+    let mut network = network(state)?;
+    // The supply bounds it, and nobody takes out more than is in.
+    network.root_stake = u64::try_from(i128::from(network.root_stake) + change).unwrap_or(0);
+    NETWORK.put(state, &network);
+    let stake = held(state, ROOT, hotkey, coldkey)?;
+    for netuid in network.netuids {
+        let Some(rate) = RATES.get(state, &(netuid, hotkey))? else { continue };
+        let fresh = math(Holder::default().deposited(Rate(rate), stake))?;
+        match fresh.watermark {
+            0 => MARKS.delete(state, &(netuid, hotkey, coldkey)),
+            mark => MARKS.put(state, &(netuid, hotkey, coldkey), &mark),
+        }
+    }
+    Ok(())
+}
+
+/// Whose hotkey it is.
+pub(super) fn owner_of(read: &impl Read, hotkey: Key) -> Result<Option<Key>, StoreError> {
+    Ok(HOTKEYS.get(read, &hotkey)?.map(|h| h.coldkey))
+}
+
+/// The first use of a hotkey makes it the coldkey's (S 2.2).
+pub(super) fn own(state: &mut State, hotkey: Key, coldkey: Key) -> Result<(), StoreError> {
+    if !HOTKEYS.contains(state, &hotkey)? {
+        let take = super::rules::EIGHTEEN_PERCENT;
+        HOTKEYS.put(state, &hotkey, &Hotkey { coldkey, take, raised: 0 });
+    }
+    Ok(())
+}

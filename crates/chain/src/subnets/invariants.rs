@@ -1,0 +1,183 @@
+//! What always holds of subnets between blocks; checked by walking all of their state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dodona_mechanism::{subnet::clock::mechanism_of, supply::Fixed};
+use dodona_store::Read;
+
+use super::{
+    book,
+    state::{
+        BONDS, COMMITS, COMMITS_MAX, HOLDERS, HOLDINGS, HOTKEYS, Key, MARKETS, MARKS, MEMBERS, Netuid,
+        ORDERS, Order, ROOT, SCORES, STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network,
+    },
+};
+use crate::{
+    accounts, bank,
+    invariants::{Violation, equal, wrong},
+};
+
+/// Tokens, stake, members and rows agree.
+pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
+    let network = network(read)?;
+    let listed: Vec<Netuid> = SUBNETS.scan(read, usize::MAX)?.into_iter().map(|(netuid, _)| netuid).collect();
+    if listed != network.netuids {
+        return Err(wrong("subnets are listed", format!("{listed:?} {:?}", network.netuids)));
+    }
+    let (ordered_tao, ordered_alpha) = orders(read)?;
+    let staked = stakes(read)?;
+    let mut tao = u128::from(network.root_stake) + ordered_tao;
+    equal(
+        "root stake is what is staked at the root",
+        staked.get(&ROOT).copied().unwrap_or(0),
+        network.root_stake.into(),
+    )?;
+    let mut markets = 0;
+    for (netuid, market) in MARKETS.scan(read, usize::MAX)? {
+        markets += 1;
+        let place = || format!("subnet {netuid}");
+        tao += u128::from(market.tao);
+        let parts = [
+            market.protocol,
+            market.burned,
+            market.claimable,
+            market.server,
+            market.validator,
+            market.root,
+            market.owner,
+        ];
+        let outside = parts.iter().map(|part| u128::from(*part)).sum::<u128>()
+            + staked.get(&netuid).copied().unwrap_or(0)
+            + ordered_alpha.get(&netuid).copied().unwrap_or(0);
+        equal("a subnet's token outside the pool is somebody's", outside, market.alpha_out.into())?;
+        let weight = market.tao_weight.raw();
+        let hundredth = Fixed::ONE.raw() / 100;
+        if market.alpha == 0 || market.tao == 0 || !(hundredth..=99 * hundredth).contains(&weight) {
+            return Err(wrong("a pool has both tokens and weights in bounds", place()));
+        }
+        let mut owed = 0u128;
+        for ((_, hotkey, coldkey), _) in HOLDINGS.scan_prefix(read, &ROOT, usize::MAX)? {
+            owed += u128::from(book::owed(read, netuid, hotkey, coldkey)?);
+        }
+        if owed > u128::from(market.claimable) {
+            return Err(wrong(
+                "what root stake earned can be collected",
+                format!("{}: {owed} of {}", place(), market.claimable),
+            ));
+        }
+        members(read, netuid)?;
+    }
+    equal("every subnet has a market", markets, listed.len() as u128)?;
+    for ((netuid, ..), _) in MARKS.scan(read, usize::MAX)? {
+        if !listed.contains(&netuid) {
+            return Err(wrong("marks belong to subnets", format!("subnet {netuid}")));
+        }
+    }
+    rows(read)?;
+    equal("the subnets' account holds what they count", tao * UNIT, bank::balance(read, accounts::subnets())?)
+}
+
+/// The chain's token in orders, and each subnet's.
+fn orders(read: &impl Read) -> Result<(u128, BTreeMap<Netuid, u128>), Violation> {
+    let (mut tao, mut alpha) = (0, BTreeMap::new());
+    let mut counts: BTreeMap<Netuid, u32> = BTreeMap::new();
+    for ((netuid, _), order) in ORDERS.scan(read, usize::MAX)? {
+        *counts.entry(netuid).or_default() += 1;
+        match order {
+            Order::Buy { tao: amount, .. } | Order::Burn { tao: amount } => tao += u128::from(amount),
+            Order::Sell { alpha: amount, .. } => *alpha.entry(netuid).or_default() += u128::from(amount),
+        }
+    }
+    for (netuid, market) in MARKETS.scan(read, usize::MAX)? {
+        equal("orders are counted", counts.remove(&netuid).unwrap_or(0).into(), market.orders.into())?;
+    }
+    match counts.first_key_value() {
+        Some((netuid, _)) => Err(wrong("orders belong to subnets", format!("subnet {netuid}"))),
+        None => Ok((tao, alpha)),
+    }
+}
+
+/// Stake by subnet; shares and holders agree with it.
+fn stakes(read: &impl Read) -> Result<BTreeMap<Netuid, u128>, Violation> {
+    let mut shares: BTreeMap<(Netuid, Key), (u128, u128)> = BTreeMap::new();
+    let holdings = HOLDINGS.scan(read, usize::MAX)?;
+    for ((netuid, hotkey, coldkey), held) in &holdings {
+        let entry = shares.entry((*netuid, *hotkey)).or_default();
+        entry.0 += held;
+        entry.1 += u128::from(book::held(read, *netuid, *hotkey, *coldkey)?);
+        if *held == 0 || !HOLDERS.contains(read, &(*coldkey, *netuid, *hotkey))? {
+            return Err(wrong("holdings are above zero and found by holder", hex::encode(coldkey)));
+        }
+    }
+    equal("holders hold", HOLDERS.scan(read, usize::MAX)?.len() as u128, holdings.len() as u128)?;
+    let mut staked = BTreeMap::new();
+    for ((netuid, hotkey), stakes) in STAKES.scan(read, usize::MAX)? {
+        let (all, worth) = shares.remove(&(netuid, hotkey)).unwrap_or_default();
+        equal("shares upon a hotkey sum up", all, stakes.shares)?;
+        if worth > u128::from(stakes.value) {
+            return Err(wrong("holders have at most what is staked", hex::encode(hotkey)));
+        }
+        if !HOTKEYS.contains(read, &hotkey)? {
+            return Err(wrong("stake is upon known hotkeys", hex::encode(hotkey)));
+        }
+        *staked.entry(netuid).or_insert(0u128) += u128::from(stakes.value);
+    }
+    match shares.first_key_value() {
+        Some(((_, hotkey), _)) => Err(wrong("holdings are of some stake", hex::encode(hotkey))),
+        None => Ok(staked),
+    }
+}
+
+/// Members are found by hotkey, have scores and owners.
+fn members(read: &impl Read, netuid: Netuid) -> Result<(), Violation> {
+    let place = || format!("subnet {netuid}");
+    let members = MEMBERS.get(read, &netuid)?.unwrap_or_default();
+    let distinct: BTreeSet<Key> = members.iter().map(|member| member.hotkey).collect();
+    if members.is_empty() || distinct.len() != members.len() {
+        return Err(wrong("a subnet has members, each once", place()));
+    }
+    equal(
+        "members are found by hotkey",
+        UIDS.scan_prefix(read, &netuid, usize::MAX)?.len() as u128,
+        members.len() as u128,
+    )?;
+    equal(
+        "members have scores",
+        SCORES.get(read, &netuid)?.map_or(0, |s| s.len()) as u128,
+        members.len() as u128,
+    )?;
+    for (uid, member) in members.iter().enumerate() {
+        if UIDS.get(read, &(netuid, member.hotkey))?.map(usize::from) != Some(uid)
+            || !HOTKEYS.contains(read, &member.hotkey)?
+        {
+            return Err(wrong("a member's hotkey is somebody's and has its uid", place()));
+        }
+    }
+    Ok(())
+}
+
+/// Rows belong to members of mechanisms that exist.
+fn rows(read: &impl Read) -> Result<(), Violation> {
+    let mut sizes = BTreeMap::new();
+    for (netuid, subnet) in SUBNETS.scan(read, usize::MAX)? {
+        let members = MEMBERS.get(read, &netuid)?.map_or(0, |members| members.len());
+        sizes.insert(netuid, (members, subnet.hyper.mechanisms));
+    }
+    let known = |index: u16, uid: u16| {
+        let (netuid, mechanism) = mechanism_of(index);
+        sizes.get(&netuid).is_some_and(|(members, count)| usize::from(uid) < *members && mechanism < *count)
+    };
+    let updated = UPDATED.scan(read, usize::MAX)?.into_iter().map(|(key, _)| key);
+    let weights = WEIGHTS.scan(read, usize::MAX)?.into_iter().map(|(key, _)| key);
+    let bonds = BONDS.scan(read, usize::MAX)?.into_iter().map(|(key, _)| key);
+    if let Some((index, uid)) = updated.chain(weights).chain(bonds).find(|(index, uid)| !known(*index, *uid))
+    {
+        return Err(wrong("rows belong to members", format!("index {index} uid {uid}")));
+    }
+    for ((index, _), commits) in COMMITS.scan(read, usize::MAX)? {
+        if !known(index, 0) || commits.is_empty() || commits.len() > COMMITS_MAX {
+            return Err(wrong("commits are few and belong to subnets", format!("index {index}")));
+        }
+    }
+    Ok(())
+}

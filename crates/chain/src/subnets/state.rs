@@ -1,0 +1,322 @@
+//! Everything subnets store: key, value, who writes it, what always holds. Amounts are base units of 10^-9 of a token,
+//! blocks are heights; `netuid` 0 is the root, where the chain's own token is staked.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use dodona_mechanism::{
+    subnet::{clock::Clock, pool::Pool, sparse::StoredRow},
+    supply::Fixed,
+};
+use dodona_store::{Item, Map, Read, StoreError};
+
+use super::rules::{Hyper, Rules};
+
+/// An account inside a key.
+pub type Key = [u8; 20];
+/// Number of a subnet.
+pub type Netuid = u16;
+/// Number of a mechanism of a subnet: mechanism * 4096 + netuid.
+pub type Index = u16;
+
+/// Netuid of the root.
+pub const ROOT: Netuid = 0;
+/// Base units of the chain (uallo) in one of the subnets' (S 1.1).
+pub const UNIT: u128 = 1_000_000_000;
+
+/// What subnets have in common. Written by create, dissolve and root stake; absent before the first of them.
+pub const NETWORK: Item<Network> = Item::new(*b"nn");
+/// Rules of all subnets. Written by an admin's message; absent: the defaults.
+pub const RULES: Item<Rules> = Item::new(*b"np");
+/// Netuid → a subnet's description. Written by create, start, and whoever sets hyperparameters.
+pub const SUBNETS: Map<Netuid, Subnet> = Map::new(*b"ns");
+/// Netuid → what moves: pool, amounts, clock, price of registration. Written by every block and trade.
+pub const MARKETS: Map<Netuid, Market> = Map::new(*b"nm");
+/// Netuid → its neurons by uid. Written by create and register.
+pub const MEMBERS: Map<Netuid, Vec<Member>> = Map::new(*b"nu");
+/// (Netuid, hotkey) → uid: the same, to be found by hotkey.
+pub const UIDS: Map<(Netuid, Key), u16> = Map::new(*b"nh");
+/// Netuid → what the last epoch said, by uid; as long as the members. Written by register and epochs.
+pub const SCORES: Map<Netuid, Vec<Scores>> = Map::new(*b"nv");
+/// (Index, uid) → block of the last weights, or commit of weights. Deleted with its uid.
+pub const UPDATED: Map<(Index, u16), u64> = Map::new(*b"nt");
+/// (Index, uid) → weights, by uid. Written by set and reveal; deleted with its uid.
+pub const WEIGHTS: Map<(Index, u16), StoredRow> = Map::new(*b"nw");
+/// (Index, uid) → bonds, by uid. Written by epochs; deleted with its uid.
+pub const BONDS: Map<(Index, u16), StoredRow> = Map::new(*b"nb");
+/// (Index, hotkey) → commits that may still be revealed, oldest first, at most [`COMMITS_MAX`].
+pub const COMMITS: Map<(Index, Key), Vec<Commit>> = Map::new(*b"nx");
+/// Hotkey → coldkey, since its first use; and the take. Written by create, register, set_take.
+pub const HOTKEYS: Map<Key, Hotkey> = Map::new(*b"nk");
+/// (Netuid, hotkey) → all stake upon it. The sum over hotkeys is part of the subnet's `alpha_out`, or the root stake.
+pub const STAKES: Map<(Netuid, Key), Stakes> = Map::new(*b"nl");
+/// (Netuid, hotkey, coldkey) → shares of that stake.
+pub const HOLDINGS: Map<(Netuid, Key, Key), u128> = Map::new(*b"no");
+/// (Coldkey, netuid, hotkey): the same, to be found by holder.
+pub const HOLDERS: Map<(Key, Netuid, Key), ()> = Map::new(*b"nc");
+/// (Netuid, hotkey) → what a unit of root stake upon it has earned there since the beginning, in 2^-32 units.
+pub const RATES: Map<(Netuid, Key), u128> = Map::new(*b"nr");
+/// (Netuid, hotkey, coldkey) → what of that the holder was paid or was not there for.
+pub const MARKS: Map<(Netuid, Key, Key), u128> = Map::new(*b"nd");
+/// (Netuid, number) → an order that waits for the end of the block; purchases of moved stake for that of the next.
+pub const ORDERS: Map<(Netuid, u64), Order> = Map::new(*b"nq");
+/// (Netuid, hotkey) → where it answers.
+pub const AXONS: Map<(Netuid, Key), Endpoint> = Map::new(*b"na");
+/// (Netuid, hotkey) → where it shows its metrics.
+pub const PROMETHEUS: Map<(Netuid, Key), Endpoint> = Map::new(*b"ne");
+/// (Netuid, coldkey) → upon whom its miners' pay is staked.
+pub const AUTO_STAKE: Map<(Netuid, Key), Key> = Map::new(*b"ng");
+/// (Netuid, name) → block in which a hyperparameter was last set by the owner.
+pub const CHANGED: Map<(Netuid, String), u64> = Map::new(*b"ni");
+
+/// Commits of one hotkey that may wait at once (S 8.2).
+pub const COMMITS_MAX: usize = 10;
+/// Orders of one subnet in one block.
+pub const ORDERS_MAX: u32 = 512;
+
+/// What subnets have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Network {
+    /// All subnets, ascending.
+    pub netuids: Vec<Netuid>,
+    /// What the newest subnet cost.
+    pub last_lock: u64,
+    /// And when that was; 0: never.
+    pub last_lock_block: u64,
+    /// All stake at the root.
+    pub root_stake: u64,
+    /// Number of the next order.
+    pub next_order: u64,
+}
+
+/// A subnet's description.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Subnet {
+    /// Who sets hyperparameters and earns the owner's cut.
+    pub owner: Key,
+    /// Upon which that cut is staked.
+    pub owner_hotkey: Key,
+    /// For people.
+    pub name: String,
+    /// Block of its creation.
+    pub registered: u64,
+    /// First block of trade and emission.
+    pub started: Option<u64>,
+    /// What its creation cost.
+    pub lock: u64,
+    /// Registrations so far, the owner's included.
+    pub registrations: u64,
+    /// The rest.
+    pub hyper: Hyper,
+}
+
+/// What moves in a subnet.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Market {
+    /// The subnet's token in the pool.
+    pub alpha: u64,
+    /// The chain's token in the pool.
+    pub tao: u64,
+    /// Weight of the latter.
+    pub tao_weight: Fixed,
+    /// The subnet's token outside the pool: stake, orders, what waits for the epoch or to be claimed, `protocol`,
+    /// `burned`.
+    pub alpha_out: u64,
+    /// Bought by the chain.
+    pub protocol: u64,
+    /// Withheld from the owner's own miners, for ever.
+    pub burned: u64,
+    /// Earned by root stake and not collected.
+    pub claimable: u64,
+    /// Accrued for miners,
+    pub server: u64,
+    /// for validators,
+    pub validator: u64,
+    /// for root stake,
+    pub root: u64,
+    /// for the owner.
+    pub owner: u64,
+    /// Averaged price (S 12.7).
+    pub average: Fixed,
+    /// Part of the last incentive that was withheld (S 16.4).
+    pub withheld: Fixed,
+    /// Price of registration.
+    pub price: u64,
+    /// What is left of it after a block, in 2^-32.
+    pub decay: u64,
+    /// Block of the last epoch by the clock.
+    pub last: u64,
+    /// An epoch asked for or put off; 0 for none.
+    pub pending: u64,
+    /// Block since which blocks without an epoch are counted.
+    pub stepped: u64,
+    /// Block of the last epoch, 0 for never: dates bonds.
+    pub last_step: u64,
+    /// Epochs so far.
+    pub epochs: u64,
+    /// Newest emission: the chain's token into the pool, the subnet's outside it.
+    pub newest: (u64, u64),
+    /// Orders that wait.
+    pub orders: u32,
+}
+
+impl Market {
+    /// The pool as formulas see it.
+    pub fn pool(&self) -> Pool {
+        Pool { alpha: self.alpha, tao: self.tao, tao_weight: self.tao_weight }
+    }
+
+    /// After a trade or an injection.
+    pub fn set_pool(&mut self, pool: Pool) {
+        (self.alpha, self.tao, self.tao_weight) = (pool.alpha, pool.tao, pool.tao_weight);
+    }
+
+    /// Spot price; zero for a pool without anything.
+    pub fn spot(&self) -> Fixed {
+        self.pool().price().unwrap_or(Fixed::ZERO)
+    }
+
+    /// All of the subnet's token there is.
+    pub fn issued(&self) -> u64 {
+        self.alpha.saturating_add(self.alpha_out)
+    }
+
+    /// The clock in a block.
+    pub fn clock(&self, tempo: u64, now: u64) -> Clock {
+        let since = now.saturating_sub(self.stepped);
+        Clock { tempo, last: self.last, pending: self.pending, since }
+    }
+}
+
+/// A neuron.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Member {
+    /// Its key.
+    pub hotkey: Key,
+    /// Block of its registration.
+    pub registered: u64,
+}
+
+/// What the last epoch said of a neuron; fractions in 1/65535.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Scores {
+    /// Whether its weights were fresh.
+    pub active: bool,
+    /// Whether it may set weights in this epoch.
+    pub permit: bool,
+    /// Its share of the stake.
+    pub stake: u16,
+    /// What enough stake agrees it is worth.
+    pub consensus: u16,
+    /// How much of its weights is within the consensus.
+    pub trust: u16,
+    /// Its share of what validators earn.
+    pub dividends: u16,
+    /// Its share of what miners earn, by mechanism.
+    pub incentive: Vec<u16>,
+    /// What it earned, base units.
+    pub emission: u64,
+}
+
+/// A digest of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Commit {
+    /// See `dodona_proto::commit`.
+    pub digest: [u8; 32],
+    /// Epochs the subnet had had.
+    pub epoch: u64,
+    /// Block of the commit.
+    pub block: u64,
+    /// Registration of the hotkey it belongs to: with another one it means nothing.
+    pub registered: u64,
+}
+
+/// What is known of a hotkey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Hotkey {
+    /// Whose it is.
+    pub coldkey: Key,
+    /// What the coldkey keeps of nominators' dividends, in 1/65535.
+    pub take: u16,
+    /// Block in which that was last raised; 0: never.
+    pub raised: u64,
+}
+
+/// All stake upon a hotkey.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Stakes {
+    /// Base units.
+    pub value: u64,
+    /// Shares of all holders.
+    pub shares: u128,
+}
+
+/// What somebody wants to trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Order {
+    /// Stake.
+    Buy {
+        /// Who pays and holds.
+        coldkey: Key,
+        /// Upon whom.
+        hotkey: Key,
+        /// Base units paid.
+        tao: u64,
+        /// Highest price.
+        limit: Fixed,
+    },
+    /// A registration: what is bought is destroyed.
+    Burn {
+        /// Base units paid.
+        tao: u64,
+    },
+    /// Stake that leaves.
+    Sell {
+        /// Who held it.
+        coldkey: Key,
+        /// Upon whom.
+        hotkey: Key,
+        /// Base units.
+        alpha: u64,
+        /// Lowest price.
+        limit: Fixed,
+        /// Where it goes; none: paid out.
+        then: Option<Then>,
+    },
+}
+
+/// Where moved stake goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Then {
+    /// Subnet, or the root.
+    pub netuid: Netuid,
+    /// Upon whom.
+    pub hotkey: Key,
+    /// Whose.
+    pub coldkey: Key,
+    /// Highest price.
+    pub limit: Fixed,
+}
+
+/// Where a neuron is found.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Endpoint {
+    /// Block of the announcement.
+    pub block: u64,
+    /// Of its software.
+    pub version: u32,
+    /// Address, IPv4 as mapped into IPv6.
+    pub ip: u128,
+    /// 1 to 65535.
+    pub port: u16,
+    /// As the subnet understands it.
+    pub protocol: u8,
+}
+
+/// What subnets have in common, also before there are any.
+pub fn network(read: &impl Read) -> Result<Network, StoreError> {
+    Ok(NETWORK.get(read)?.unwrap_or_default())
+}
+
+/// The rules in force.
+pub fn rules(read: &impl Read) -> Result<Rules, StoreError> {
+    Ok(RULES.get(read)?.unwrap_or_default())
+}

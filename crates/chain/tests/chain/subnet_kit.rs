@@ -1,0 +1,197 @@
+//! Words for tests of subnets: messages, questions, and a network in which they can be short.
+
+use dodona_proto::{
+    ALLO,
+    commit::digest,
+    path,
+    subnets::{
+        Holding, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake,
+        MsgRegisterNeuron, MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetHyperparameters,
+        MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet, MsgUnstake,
+        QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse,
+        QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet,
+    },
+    tx::pack,
+    url,
+};
+
+use super::kit::*;
+
+/// Base units of the chain in one of the subnets'.
+pub const UNIT: u128 = 1_000_000_000;
+
+pub fn create_subnet(from: &str, hotkey: &str) -> Tx {
+    let message = MsgCreateSubnet {
+        sender: text(from),
+        hotkey: text(hotkey),
+        name: from.into(),
+        max_cost: String::new(),
+    };
+    Tx::new(from, vec![pack(url::CREATE_SUBNET, &message)])
+}
+
+pub fn start(from: &str, netuid: u32) -> Tx {
+    Tx::new(from, vec![pack(url::START_SUBNET, &MsgStartSubnet { sender: text(from), netuid })])
+}
+
+pub fn neuron(from: &str, netuid: u32, hotkey: &str) -> Tx {
+    let message =
+        MsgRegisterNeuron { sender: text(from), netuid, hotkey: text(hotkey), max_cost: String::new() };
+    Tx::new(from, vec![pack(url::REGISTER_NEURON, &message)])
+}
+
+pub fn buy(from: &str, netuid: u32, hotkey: &str, amount: u128, limit: &str) -> Tx {
+    let message = MsgStake {
+        sender: text(from),
+        hotkey: text(hotkey),
+        netuid,
+        amount: amount.to_string(),
+        limit_price: limit.into(),
+    };
+    Tx::new(from, vec![pack(url::STAKE, &message)])
+}
+
+/// An empty amount means everything.
+pub fn sell(from: &str, netuid: u32, hotkey: &str, amount: &str, limit: &str) -> Tx {
+    let message = MsgUnstake {
+        sender: text(from),
+        hotkey: text(hotkey),
+        netuid,
+        amount: amount.into(),
+        limit_price: limit.into(),
+    };
+    Tx::new(from, vec![pack(url::UNSTAKE, &message)])
+}
+
+pub fn move_stake(from: &str, (netuid, hotkey): (u32, &str), amount: &str, to: (u32, &str, &str)) -> Tx {
+    let message = MsgMoveStake {
+        sender: text(from),
+        hotkey: text(hotkey),
+        netuid,
+        amount: amount.into(),
+        to_hotkey: text(to.1),
+        to_netuid: to.0,
+        to_coldkey: if to.2.is_empty() { String::new() } else { text(to.2) },
+        limit_price: String::new(),
+        to_limit_price: String::new(),
+    };
+    Tx::new(from, vec![pack(url::MOVE_STAKE, &message)])
+}
+
+pub fn weights(hotkey: &str, netuid: u32, row: &[(u32, u32)]) -> Tx {
+    let message = MsgSetWeights {
+        sender: text(hotkey),
+        netuid,
+        uids: row.iter().map(|w| w.0).collect(),
+        values: row.iter().map(|w| w.1).collect(),
+        ..Default::default()
+    };
+    Tx::new(hotkey, vec![pack(url::SET_WEIGHTS, &message)])
+}
+
+const SALT: &[u8] = b"pinch of salt";
+
+pub fn commit(hotkey: &str, netuid: u32, row: &[(u32, u32)]) -> Tx {
+    let (uids, values): (Vec<u32>, Vec<u32>) = row.iter().copied().unzip();
+    let digest = digest(address(hotkey), (netuid, 0), &uids, &values, SALT, 0).to_vec();
+    let message = MsgCommitWeights { sender: text(hotkey), netuid, mechanism: 0, digest };
+    Tx::new(hotkey, vec![pack(url::COMMIT_WEIGHTS, &message)])
+}
+
+pub fn reveal(hotkey: &str, netuid: u32, row: &[(u32, u32)]) -> Tx {
+    let (uids, values) = row.iter().copied().unzip();
+    let message = MsgRevealWeights {
+        sender: text(hotkey),
+        netuid,
+        uids,
+        values,
+        salt: SALT.to_vec(),
+        ..Default::default()
+    };
+    Tx::new(hotkey, vec![pack(url::REVEAL_WEIGHTS, &message)])
+}
+
+fn list(set: &[(&str, &str)]) -> Vec<Setting> {
+    set.iter().map(|(name, value)| Setting { name: name.to_string(), value: value.to_string() }).collect()
+}
+
+pub fn hyper(from: &str, netuid: u32, set: &[(&str, &str)]) -> Tx {
+    let message = MsgSetHyperparameters { sender: text(from), netuid, set: list(set) };
+    Tx::new(from, vec![pack(url::SET_HYPERPARAMETERS, &message)])
+}
+
+pub fn rules(from: &str, set: &[(&str, &str)]) -> Tx {
+    Tx::new(
+        from,
+        vec![pack(url::SET_SUBNET_RULES, &MsgSetSubnetRules { sender: text(from), set: list(set) })],
+    )
+}
+
+pub fn take(from: &str, hotkey: &str, take: u32) -> Tx {
+    Tx::new(from, vec![pack(url::SET_TAKE, &MsgSetTake { sender: text(from), hotkey: text(hotkey), take })])
+}
+
+pub fn auto_stake(from: &str, netuid: u32, hotkey: &str) -> Tx {
+    let message = MsgSetAutoStake { sender: text(from), netuid, hotkey: text(hotkey) };
+    Tx::new(from, vec![pack(url::SET_AUTO_STAKE, &message)])
+}
+
+pub fn claim_root(from: &str, hotkey: &str) -> Tx {
+    Tx::new(from, vec![pack(url::CLAIM_ROOT, &MsgClaimRoot { sender: text(from), hotkey: text(hotkey) })])
+}
+
+pub fn serve(hotkey: &str, netuid: u32, ip: &str, port: u32) -> Tx {
+    let message = MsgServe { sender: text(hotkey), netuid, ip: ip.into(), port, ..Default::default() };
+    Tx::new(hotkey, vec![pack(url::SERVE, &message)])
+}
+
+pub fn dissolve(from: &str, netuid: u32) -> Tx {
+    Tx::new(from, vec![pack(url::DISSOLVE_SUBNET, &MsgDissolveSubnet { sender: text(from), netuid })])
+}
+
+impl Net {
+    pub fn subnet(&self, netuid: u32) -> Subnet {
+        self.query(path::SUBNET, &QuerySubnetRequest { netuid }).expect("the subnet exists")
+    }
+
+    pub fn subnets(&self) -> QuerySubnetsResponse {
+        self.query(path::SUBNETS, &QuerySubnetsRequest::default()).expect("an answer")
+    }
+
+    pub fn metagraph(&self, netuid: u32) -> QueryMetagraphResponse {
+        let request = QueryMetagraphRequest { netuid, mechanism: 0, weights: true };
+        self.query(path::METAGRAPH, &request).expect("the subnet exists")
+    }
+
+    pub fn holdings(&self, coldkey: &str) -> Vec<Holding> {
+        let request = QueryHoldingsRequest { coldkey: text(coldkey), ..Default::default() };
+        self.query::<QueryHoldingsResponse>(path::HOLDINGS, &request).expect("an answer").holdings
+    }
+
+    /// Stake of a holder upon a hotkey.
+    pub fn held(&self, coldkey: &str, netuid: u32, hotkey: &str) -> u64 {
+        let rows = self.holdings(coldkey);
+        let row = rows.iter().find(|row| row.netuid == netuid && row.hotkey == text(hotkey));
+        row.map_or(0, |row| row.amount.parse().unwrap())
+    }
+
+    /// alice's subnet 1 with r1 as her hotkey, started, emitting, with epochs of ten blocks and weights at once.
+    pub fn with_subnet() -> Self {
+        let mut net = Self::new();
+        net.done(&[create_subnet("alice", "r1"), rules("carol", &[("network_rate_limit", "1")])]);
+        let set = [
+            ("tempo", "10"),
+            ("commit_reveal", "false"),
+            ("weights_rate_limit", "0"),
+            ("emission_enabled", "true"),
+            ("activity_cutoff_factor", "50000"),
+        ];
+        net.done(&[start("alice", 1), hyper("carol", 1, &set)]);
+        net
+    }
+}
+
+/// Whole tokens in the subnets' base units.
+pub fn whole(amount: u128) -> u64 {
+    (amount * ALLO / UNIT) as u64
+}

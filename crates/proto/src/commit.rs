@@ -1,0 +1,36 @@
+//! The digest that stands for a validator's weights on a subnet until they are revealed. The chain adds the
+//! registration of the hotkey by itself, so that a digest means nothing once its uid has changed hands.
+
+use sha2::{Digest, Sha256};
+
+use crate::Address;
+
+/// What the digest begins with, so that it is the digest of nothing else.
+const TAG: &[u8] = b"dodona.subnets.v1 weights";
+
+/// The digest of weights: SHA-256 over the tag, the hotkey's 20 bytes, netuid and mechanism (4 bytes each), the number
+/// of uids and each of them, the number of values and each of them (4 bytes each), the number of bytes of the salt and
+/// those, the version key (8 bytes); all numbers big-endian.
+pub fn digest(
+    hotkey: Address,
+    (netuid, mechanism): (u32, u32),
+    uids: &[u32],
+    values: &[u32],
+    salt: &[u8],
+    version_key: u64,
+) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(TAG);
+    hash.update(hotkey.0);
+    hash.update(netuid.to_be_bytes());
+    hash.update(mechanism.to_be_bytes());
+    for list in [uids, values] {
+        // Lists of messages are far shorter than 2^32.
+        hash.update((list.len() as u32).to_be_bytes());
+        list.iter().for_each(|item| hash.update(item.to_be_bytes()));
+    }
+    hash.update((salt.len() as u32).to_be_bytes());
+    hash.update(salt);
+    hash.update(version_key.to_be_bytes());
+    hash.finalize().into()
+}
