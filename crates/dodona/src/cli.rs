@@ -26,6 +26,12 @@ pub enum Command {
     /// Bring your own model to topics
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Say how wrong everybody will be, with a built-in forecaster
+    #[command(subcommand)]
+    Forecaster(ForecasterCommand),
+    /// Say what happened, from a file, from the web, or by hand
+    #[command(subcommand)]
+    Reputer(ReputerCommand),
     /// Make, recover, show, hand over and remove account keys, encrypted on disk
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -210,38 +216,132 @@ pub enum WorkerCommand {
     Run(WorkerRunArgs),
 }
 
+#[derive(Subcommand)]
+pub enum ForecasterCommand {
+    /// Forecast everybody's losses at a topic until Ctrl-C: makes a key, registers, submits every epoch once
+    Run(ForecasterRunArgs),
+}
+
+#[derive(Subcommand)]
+pub enum ReputerCommand {
+    /// Report what happened at a topic until Ctrl-C: makes a key, registers, stakes, reports every epoch once
+    Run(Box<ReputerRunArgs>),
+    /// Report one epoch by hand, after a question; the account must be a reputer of the topic
+    Report(ReportArgs),
+}
+
 #[derive(Args)]
 pub struct WorkerRunArgs {
     /// A Python file with `def predict(ctx)`, a program, an http:// endpoint, or builtin:NAME
-    #[arg(required_unless_present = "config", requires = "topic")]
+    #[arg(required_unless_present = "config", requires = "topic", conflicts_with = "config")]
     pub model: Option<String>,
     /// The topic's number
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     pub topic: Option<u64>,
-    /// A TOML file with a `[[worker]]` for each model: model, topic, and if wanted name, owner, python, seasons
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "topic", "name", "owner"])]
-    pub config: Option<PathBuf>,
-    /// Name on leaderboards, at most 32 of A-Z a-z 0-9 . _ - [default: the model's]
+    #[command(flatten)]
+    pub role: RoleArgs,
+}
+
+#[derive(Args)]
+pub struct ForecasterRunArgs {
+    /// loss-ema (who was accurate lately) or loss-by-phase (who is accurate at which time of day)
+    #[arg(required_unless_present = "config", requires = "topic", conflicts_with = "config")]
+    pub forecaster: Option<String>,
+    /// The topic's number
+    #[arg(long, conflicts_with = "config")]
+    pub topic: Option<u64>,
+    #[command(flatten)]
+    pub role: RoleArgs,
+}
+
+#[derive(Args)]
+pub struct ReputerRunArgs {
+    /// A CSV file, or an http(s):// address with {epoch}, {nonce}, {time} where they belong; repeat it for several
+    /// addresses that must agree
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        required_unless_present = "config",
+        requires = "topic",
+        conflicts_with = "config"
+    )]
+    pub truth: Vec<String>,
+    /// Where in an address's JSON the truth is, such as data.0.price; once for all, or once for each
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub path: Vec<String>,
+    /// How many addresses must agree [default: more than half]
+    #[arg(long, value_name = "K", conflicts_with = "config")]
+    pub agree: Option<usize>,
+    /// How far apart agreeing numbers may lie, as a part of the larger
+    #[arg(long, value_name = "PART", default_value_t = 0.001, conflicts_with = "config")]
+    pub tolerance: f64,
+    /// From the question to the moment that is asked for [default: when truths begin to be accepted]
+    #[arg(long, value_name = "TIME", conflicts_with = "config")]
+    pub horizon: Option<humantime::Duration>,
+    /// Stake up to this, in ALLO: a report counts by the stake behind it
+    #[arg(long, value_name = "ALLO", conflicts_with = "config")]
+    pub stake: Option<String>,
+    /// The topic's number
+    #[arg(long, conflicts_with = "config")]
+    pub topic: Option<u64>,
+    #[command(flatten)]
+    pub role: RoleArgs,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["value", "label"]))]
+pub struct ReportArgs {
+    /// The topic's number
     #[arg(long)]
+    pub topic: u64,
+    /// The epoch's consecutive number
+    #[arg(long)]
+    pub epoch: u64,
+    /// What happened, a number
+    #[arg(long, allow_negative_numbers = true)]
+    pub value: Option<f64>,
+    /// What happened, the label that came true
+    #[arg(long)]
+    pub label: Option<String>,
+    /// The raw answer it was read from, whose hash becomes the evidence
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub sign: SignArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// What all roles share.
+#[derive(Args)]
+pub struct RoleArgs {
+    /// A TOML file with a `[[worker]]`, `[[forecaster]]` or `[[reputer]]` for each, see docs/roles.md
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name on leaderboards, at most 32 of A-Z a-z 0-9 . _ - [default: the model's or source's]
+    #[arg(long, conflicts_with = "config")]
     pub name: Option<String>,
     /// Account that is paid, so that the key here only signs [default: the same]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
     pub owner: Option<String>,
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Name of a key of `dodona keys`, a file with 64 hex digits, or demo:NAME [default: worker.key in the folder,
-    /// made when missing]
+    /// Name of a key of `dodona keys`, a file with 64 hex digits, or demo:NAME [default: a file ROLE.key in the
+    /// folder, made when missing]
     #[arg(long, value_name = "KEY", env = "DODONA_KEY", hide_env_values = true)]
     pub key: Option<String>,
     #[command(flatten)]
     pub unlock: UnlockArgs,
-    /// Where key and ledger are kept; one process at a time
-    #[arg(long, value_name = "DIR", default_value = "dodona-worker")]
-    pub dir: PathBuf,
+    /// Where key, ledger and evidence are kept; one process at a time [default: dodona-ROLE]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// The interpreter for Python files
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     pub python: String,
-    /// Steps of a day and a week, for built-in models
+    /// Steps of a day and a week, for what is built in
     #[arg(long, value_name = "DAY,WEEK", default_value = "48,336", value_delimiter = ',', num_args = 1)]
     pub seasons: Vec<usize>,
     /// Longest wait for one answer
@@ -253,10 +353,10 @@ pub struct WorkerRunArgs {
     /// End after so many submitted and ended epochs [default: at Ctrl-C]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub epochs: Option<u64>,
-    /// Submit answers although they look wrong: far from the recent truths, or always the same
+    /// Submit numbers although they look wrong: far from the recent truths, or always the same
     #[arg(long)]
     pub no_preflight: bool,
-    /// Ask and check the model, but sign nothing
+    /// Ask and check, but sign nothing
     #[arg(long)]
     pub dry_run: bool,
     /// How the summary at the end is printed

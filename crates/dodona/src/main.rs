@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         cli::Command::Demo(args) => cmd::demo::run(args),
         cli::Command::Backtest(args) => cmd::backtest::run(args),
-        cli::Command::Worker(command) => cmd::worker::run(command),
+        cli::Command::Worker(command) => cmd::role::worker(command),
+        cli::Command::Forecaster(command) => cmd::role::forecaster(command),
+        cli::Command::Reputer(command) => cmd::role::reputer(command),
         cli::Command::Keys(command) => cmd::keys::run(command),
         cli::Command::Topic(command) => cmd::topic::run(command),
         cli::Command::Explain(command) => cmd::explain::run(command),

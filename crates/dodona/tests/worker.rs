@@ -174,7 +174,7 @@ fn what_cannot_run_is_told_with_a_way_out() {
     .unwrap();
     let config = config.to_str().unwrap();
     for (args, word) in [
-        (vec!["--config", config], "two models for topic 1"),
+        (vec!["--config", config], "two models or forecasters for topic 1"),
         (vec!["--config", "nowhere.toml"], "cannot read nowhere.toml"),
         (vec!["builtin:theta", "--topic", "1", "--node", "http://127.0.0.1:1"], "is a node running"),
     ] {

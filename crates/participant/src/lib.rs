@@ -9,3 +9,4 @@ pub mod model;
 pub mod role;
 pub mod run;
 pub mod series;
+pub mod truth;

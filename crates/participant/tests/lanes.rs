@@ -6,7 +6,8 @@ use std::{fs, path::Path, sync::Mutex};
 use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_participant::{
     adapter::{Adapter, AdapterError, Answer, Context},
-    run::{Fate, Lane, Ledger, Settings},
+    run::{Fate, Lane, Ledger, RunError, Settings},
+    truth::{Happened, Question, Raw, Truth, TruthError, TruthSource},
 };
 use dodona_proto::{
     chain::{QueryAccountResponse, QueryStatusResponse, TxReceipt},
@@ -14,11 +15,12 @@ use dodona_proto::{
     sign::AccountKey,
     topics::{
         Part, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse, QueryTopicResponse,
-        QueryWindowsResponse, TopicSpec, Window,
+        QueryWindowsResponse, Rule, TopicSpec, TruthMode, TruthReport, Window,
     },
     tx::{TxHash, hash},
 };
 use prost::Message;
+use sha2::Digest;
 
 /// A chain with one open window, at a height that the test sets.
 #[derive(Default)]
@@ -29,6 +31,9 @@ struct State {
     heard: Vec<TxHash>,
     in_blocks: bool,
     epochs: Vec<QueryEpochResponse>,
+    /// The newest accepted transaction.
+    newest: Vec<u8>,
+    spec: TopicSpec,
 }
 
 #[derive(Default)]
@@ -45,7 +50,7 @@ impl Transport for Node {
             }
             path::ACCOUNT => QueryAccountResponse { exists: true, ..Default::default() }.encode_to_vec(),
             path::TOPIC => {
-                let spec = Some(TopicSpec { title: "load".into(), unit: "MW".into(), ..Default::default() });
+                let spec = Some(TopicSpec { title: "load".into(), unit: "MW".into(), ..state.spec.clone() });
                 QueryTopicResponse { topic_id: 1, spec, ..Default::default() }.encode_to_vec()
             }
             path::EPOCHS => {
@@ -70,6 +75,7 @@ impl Transport for Node {
             return Err(ClientError::Refused { codespace: "emissions".into(), code: 78, log });
         }
         state.heard.push(hash(tx));
+        state.newest = tx.to_vec();
         Ok(hash(tx))
     }
 }
@@ -119,14 +125,14 @@ fn open_node() -> Client<Node> {
 }
 
 fn settings() -> Settings {
-    Settings { topic: 1, name: "n".into(), owner: String::new(), preflight: true, dry_run: false }
+    Settings { topic: 1, name: "n".into(), owner: String::new(), stake: 0, preflight: true, dry_run: false }
 }
 
 /// One life of a worker that looks once; what it told.
 fn life(client: &Client<Node>, file: &Path, says: Option<f64>, settings: Settings) -> (Lane, Vec<String>) {
     let mut ledger = Ledger::open(file).unwrap();
     let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
-    let mut lane = Lane::new(client, settings, Box::new(Says(says))).unwrap();
+    let mut lane = Lane::worker(client, settings, Box::new(Says(says))).unwrap();
     let mut told = Vec::new();
     lane.step(client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
     lane.step(client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
@@ -199,7 +205,7 @@ fn a_failing_model_misses_its_epoch_only_when_the_window_closes_and_says_why() {
     let client = open_node();
     let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
-    let mut lane = Lane::new(&client, settings(), Box::new(Says(None))).unwrap();
+    let mut lane = Lane::worker(&client, settings(), Box::new(Says(None))).unwrap();
     let mut told = Vec::new();
     for height in 50..=61 {
         client.transport().0.lock().unwrap().height = height;
@@ -226,7 +232,7 @@ fn what_became_of_an_epoch_is_counted_and_what_it_earned() {
     let client = open_node();
     let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
-    let mut lane = Lane::new(&client, settings(), Box::new(Says(Some(102.0)))).unwrap();
+    let mut lane = Lane::worker(&client, settings(), Box::new(Says(Some(102.0)))).unwrap();
     lane.step(&client, &mut wallet, &mut ledger, |_| {}).unwrap();
     assert_eq!(lane.totals().waiting, 1);
     {
@@ -245,4 +251,87 @@ fn what_became_of_an_epoch_is_counted_and_what_it_earned() {
     assert_eq!((totals.submitted, totals.counted, totals.earned), (1, 1, 123));
     assert!(told[0].contains("earned 123"), "{told:?}");
     assert_ne!(Fate::Counted(123), Fate::Waiting);
+}
+
+/// Says what it was made with, and asks for times.
+struct Saw(f64);
+
+impl TruthSource for Saw {
+    fn name(&self) -> &str {
+        "saw"
+    }
+
+    fn needs_time(&mut self) -> bool {
+        true
+    }
+
+    fn look_up(&mut self, question: &Question<'_>) -> Result<Truth, TruthError> {
+        assert_eq!((question.epoch, question.nonce, question.asked, question.due), (40, 50, 5_000, 5_300));
+        let raw = Raw { source: "saw".into(), bytes: b"the raw answer".to_vec() };
+        Ok(Truth { happened: Happened::Value(self.0), raw: vec![raw] })
+    }
+}
+
+fn reputer(client: &Client<Node>, dir: &Path, saw: f64) -> Result<Lane, RunError> {
+    let time = Box::new(|height: u64| Ok(100 * height as i64));
+    Lane::reputer(client, settings(), Box::new(Saw(saw)), time, &dir.join("evidence"))
+}
+
+#[test]
+fn a_reputer_reports_in_its_window_with_evidence_that_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open_node();
+    client.transport().0.lock().unwrap().spec.truth_lag = 3;
+    let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "reputer"));
+    let mut lane = reputer(&client, dir.path(), 103.0).unwrap();
+    let mut step = |client: &Client<Node>, height: u64| {
+        client.transport().0.lock().unwrap().height = height;
+        let mut told = Vec::new();
+        lane.step(client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+        (lane.totals(), told)
+    };
+    let (totals, told) = step(&client, 55);
+    assert_eq!((totals.submitted, told.len(), heard(&client)), (0, 0, 0), "too early");
+    let (totals, told) = step(&client, 59);
+    assert_eq!((totals.submitted, heard(&client)), (1, 1), "{told:?}");
+    let hash = sha2::Sha256::digest(b"the raw answer");
+    let sent = client.transport().0.lock().unwrap().newest.clone();
+    assert!(sent.windows(32).any(|part| part == hash.as_slice()), "the evidence goes with the truth");
+    let kept = dir.path().join("evidence").join(format!("{}.json", hex::encode(hash)));
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(kept).unwrap()).unwrap();
+    assert_eq!((&kept["epoch"], &kept["answers"][0]["text"]), (&40.into(), &"the raw answer".into()));
+    assert_eq!(step(&client, 60).0.submitted, 1, "once is enough");
+
+    let mut state = client.transport().0.lock().unwrap();
+    let address = AccountKey::from_seed(1, "reputer").address().to_string();
+    let truth = TruthReport { address, reward: "7".into(), ..Default::default() };
+    let (epoch, nonce, state_name) = (40, 50, "scored".to_string());
+    let truths = vec![truth];
+    state.epochs.push(QueryEpochResponse { epoch, nonce, state: state_name, truths, ..Default::default() });
+    state.window = None;
+    drop(state);
+    let (totals, _) = step(&client, 71);
+    assert_eq!((totals.counted, totals.earned), (1, 7));
+}
+
+#[test]
+fn a_truth_in_another_unit_is_held_back_and_a_topic_of_losses_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open_node();
+    client.transport().0.lock().unwrap().spec.truth_lag = 3;
+    client.transport().0.lock().unwrap().height = 59;
+    let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "reputer"));
+    let mut lane = reputer(&client, dir.path(), 0.103).unwrap();
+    let mut told = Vec::new();
+    lane.step(&client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    assert!(told[0].contains("far from the recent truths") && told[0].contains("block 70"), "{told:?}");
+    assert_eq!(heard(&client), 0);
+
+    client.transport().0.lock().unwrap().spec.truth_mode = TruthMode::Losses.into();
+    assert!(matches!(reputer(&client, dir.path(), 1.0), Err(RunError::Topic(_))));
+    client.transport().0.lock().unwrap().spec.rule = Rule::Mean.into();
+    let ema = dodona_participant::forecaster::EmaForecaster::default();
+    assert!(matches!(Lane::forecaster(&client, settings(), Box::new(ema)), Err(RunError::Topic(_))));
 }

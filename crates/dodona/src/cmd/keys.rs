@@ -109,8 +109,7 @@ pub fn run(command: KeysCommand) -> Result<()> {
             // A damaged file has no card, and may be deleted too.
             let whose =
                 keys.card(&name).map_or_else(|_| name.clone(), |card| format!("{name}, {}", card.address));
-            if !yes && !confirmed(&format!("delete {whose}, for good? its name again, to be sure: "), &name)?
-            {
+            if !yes && !agreed(&format!("delete {whose}, for good? its name again, to be sure: "), &name)? {
                 bail!("nothing was deleted");
             }
             keys.delete(&name)?;
@@ -248,7 +247,7 @@ fn line_of_stdin() -> Result<Zeroizing<String>> {
 }
 
 /// Whether somebody at a terminal answers with exactly this.
-fn confirmed(question: &str, wanted: &str) -> Result<bool> {
+pub fn agreed(question: &str, wanted: &str) -> Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("no terminal to ask on: --yes answers for you");
     }

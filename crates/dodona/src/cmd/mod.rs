@@ -12,6 +12,8 @@ pub mod mechanism;
 mod net;
 pub mod query;
 pub mod replay;
+mod report;
+pub mod role;
 mod run;
 mod screen;
 pub mod snapshot;
@@ -20,7 +22,6 @@ pub mod status;
 pub mod topic;
 pub mod trust;
 pub mod verify;
-pub mod worker;
 
 use std::{
     fs::File,

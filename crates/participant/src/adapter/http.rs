@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use super::{Adapter, AdapterError, Answer, Context, HTTP_HISTORY, MAX_ANSWER, wire};
 
+/// What asks over HTTP, and waits so long for a whole answer.
+pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build().into()
+}
+
 /// An endpoint that answers posted questions.
 pub struct Endpoint {
     url: String,
@@ -15,9 +20,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// The endpoint at this address, which has so long to answer.
     pub fn new(url: &str, timeout: Duration) -> Self {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build();
-        Self { url: url.to_string(), agent: config.into(), asked: 0, timeout }
+        Self { url: url.to_string(), agent: agent(timeout), asked: 0, timeout }
     }
 
     fn failure(&self, error: ureq::Error) -> AdapterError {

@@ -1,25 +1,24 @@
-//! One model at one topic: learns the truths, is asked in time, is checked, is written down, is submitted, and knows at
-//! the end what became of every epoch.
+//! One account in one part at one topic: learns from the epochs that ended, speaks in time, writes down what it says,
+//! hands it in, and knows at the end what became of every epoch.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_proto::{
     path,
     topics::{
-        LabelValue, MsgRegister, MsgSubmitPayload, QueryEpochResponse, QueryMemberRequest,
-        QueryMemberResponse, Role, Window,
+        MsgAddStake, MsgRegister, QueryEpochResponse, QueryMemberRequest, QueryMemberResponse, Role, Rule,
+        TopicSpec, TruthMode, Window,
     },
     tx::{TxHash, pack},
     url,
 };
 
-use super::{Entry, Ledger, LedgerError, Preflight, What};
-use crate::{
-    adapter::{Adapter, AdapterError, Answer, Context},
-    role::{gas, sayable},
-    series::Point,
+use super::{
+    BlockTime, Entry, Ledger, LedgerError, Part, What,
+    voice::{ForecasterVoice, ReputerVoice, Topic, Voice, Word, WorkerVoice},
 };
+use crate::{adapter::Adapter, forecaster::Forecaster, role::gas, truth::TruthSource};
 
 /// Blocks after which a transaction that is in none is handed in again.
 const LOST_AFTER: u64 = 3;
@@ -35,6 +34,8 @@ pub struct Settings {
     pub name: String,
     /// Account that is paid; empty: the one that signs.
     pub owner: String,
+    /// What a reputer wants to have staked itself, uallo.
+    pub stake: u128,
     /// Whether doubtful answers are held back.
     pub preflight: bool,
     /// Asks and checks, but signs nothing and writes nothing.
@@ -51,6 +52,12 @@ pub enum RunError {
     /// The ledger cannot be written: nothing may be submitted.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Raw answers cannot be kept: nothing may be reported.
+    #[error("the evidence: {0}")]
+    Evidence(std::io::Error),
+    /// This part has nothing to do at this topic.
+    #[error("{0}")]
+    Topic(String),
 }
 
 /// What became of an epoch.
@@ -99,18 +106,14 @@ enum Trouble {
     Epoch(String),
 }
 
-/// One model at one topic.
+/// One account in one part at one topic.
 pub struct Lane {
     settings: Settings,
-    adapter: Box<dyn Adapter>,
+    voice: Box<dyn Voice>,
     chain: String,
-    target: String,
-    unit: String,
-    labels: Vec<String>,
-    history: Vec<Point>,
+    topic: Topic,
     /// First epoch whose end was not seen.
     next: u64,
-    preflight: Preflight,
     /// By nonce.
     records: BTreeMap<u64, Record>,
     /// Failures of windows that are still open: told as missed only when they close.
@@ -118,34 +121,93 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane for a topic of this node's chain.
+    /// A model at a topic of this node's chain.
     ///
     /// # Errors
-    /// [`ClientError`]: there is no such topic, or no node.
-    pub fn new<T: Transport>(
+    /// [`RunError`]: there is no such topic, or no node.
+    pub fn worker<T: Transport>(
         client: &Client<T>,
         settings: Settings,
         adapter: Box<dyn Adapter>,
-    ) -> Result<Self, ClientError> {
-        let spec = client.topic(settings.topic)?.spec.unwrap_or_default();
-        Ok(Self {
-            chain: client.status()?.chain_id,
+    ) -> Result<Self, RunError> {
+        let spec = spec(client, &settings)?;
+        let voice = WorkerVoice::new(adapter, settings.preflight);
+        Self::new(client, settings, spec, Box::new(voice))
+    }
+
+    /// A forecaster at a topic.
+    ///
+    /// # Errors
+    /// [`RunError`]: also where the topic's rule hears no forecasts.
+    pub fn forecaster<T: Transport>(
+        client: &Client<T>,
+        settings: Settings,
+        forecaster: Box<dyn Forecaster>,
+    ) -> Result<Self, RunError> {
+        let spec = spec(client, &settings)?;
+        if matches!(spec.rule(), Rule::Mean | Rule::Median) {
+            let topic = settings.topic;
+            return Err(RunError::Topic(format!(
+                "topic {topic} takes the mean or median: it hears no forecasts"
+            )));
+        }
+        Self::new(client, settings, spec, Box::new(ForecasterVoice::new(forecaster)))
+    }
+
+    /// A reputer at a topic; raw answers are kept in the folder `evidence`.
+    ///
+    /// # Errors
+    /// [`RunError`]: also where reputers bring losses instead of truths.
+    pub fn reputer<T: Transport>(
+        client: &Client<T>,
+        settings: Settings,
+        source: Box<dyn TruthSource>,
+        time: BlockTime,
+        evidence: &Path,
+    ) -> Result<Self, RunError> {
+        let spec = spec(client, &settings)?;
+        if spec.truth_mode() == TruthMode::Losses {
+            let topic = settings.topic;
+            return Err(RunError::Topic(format!(
+                "reputers of topic {topic} bring losses, not truths: use a client that computes them"
+            )));
+        }
+        let voice = ReputerVoice::new(source, time, evidence, settings.preflight);
+        Self::new(client, settings, spec, Box::new(voice))
+    }
+
+    fn new<T: Transport>(
+        client: &Client<T>,
+        settings: Settings,
+        spec: TopicSpec,
+        voice: Box<dyn Voice>,
+    ) -> Result<Self, RunError> {
+        let topic = Topic {
+            id: settings.topic,
             target: if spec.target.is_empty() { spec.title } else { spec.target },
             unit: spec.unit,
             labels: spec.labels,
-            history: Vec::new(),
+            truth_lag: spec.truth_lag,
+        };
+        Ok(Self {
+            chain: client.status()?.chain_id,
+            topic,
             next: 0,
-            preflight: Preflight::default(),
             records: BTreeMap::new(),
             failing: BTreeMap::new(),
             settings,
-            adapter,
+            voice,
         })
     }
 
-    /// What people call its model.
-    pub fn model(&self) -> &str {
-        self.adapter.name()
+    /// What people call its model, forecaster or source.
+    pub fn voice(&self) -> &str {
+        self.voice.name()
+    }
+
+    /// As what it acts.
+    pub fn part(&self) -> Part {
+        self.voice.part()
     }
 
     /// Its topic.
@@ -153,31 +215,44 @@ impl Lane {
         self.settings.topic
     }
 
-    /// Registers the wallet as a worker where it is not; the transaction, if one was needed.
+    /// Takes the next step that is needed before it may speak, registration or stake: the transaction, and what it is
+    /// for. Nothing, when all is there.
     ///
     /// # Errors
     /// [`ClientError`]: why the chain refuses it.
-    pub fn register<T: Transport>(
+    pub fn prepare<T: Transport>(
         &self,
         client: &Client<T>,
         wallet: &mut Wallet,
-    ) -> Result<Option<TxHash>, ClientError> {
-        let address = wallet.address().to_string();
-        let question = QueryMemberRequest { topic_id: self.settings.topic, address: address.clone() };
+    ) -> Result<Option<(TxHash, &'static str)>, ClientError> {
+        let (topic_id, sender) = (self.settings.topic, wallet.address().to_string());
+        let question = QueryMemberRequest { topic_id, address: sender.clone() };
         let known: Result<QueryMemberResponse, _> = client.ask(path::MEMBER, &question);
-        match known {
-            Ok(member) if member.worker => return Ok(None),
-            Ok(_) | Err(ClientError::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-        let message = MsgRegister {
-            sender: address,
-            topic_id: self.settings.topic,
-            role: Role::Worker.into(),
-            owner: self.settings.owner.clone(),
-            name: self.settings.name.clone(),
+        let member = match known {
+            Err(ClientError::NotFound(_)) => QueryMemberResponse::default(),
+            known => known?,
         };
-        wallet.send(client, vec![pack(url::REGISTER, &message)], gas::WRITE).map(Some)
+        let reports = self.part().reports();
+        if !(if reports { member.reputer } else { member.worker }) {
+            let message = MsgRegister {
+                sender,
+                topic_id,
+                role: if reports { Role::Reputer } else { Role::Worker }.into(),
+                owner: self.settings.owner.clone(),
+                name: self.settings.name.clone(),
+            };
+            let hash = wallet.send(client, vec![pack(url::REGISTER, &message)], gas::WRITE)?;
+            return Ok(Some((hash, "registration")));
+        }
+        let staked: u128 = member.stake.parse().unwrap_or(0); // amounts are digits
+        match self.settings.stake.checked_sub(staked) {
+            Some(lacking) if lacking > 0 && reports => {
+                let message = MsgAddStake { sender, topic_id, amount: lacking.to_string() };
+                let hash = wallet.send(client, vec![pack(url::ADD_STAKE, &message)], gas::WRITE)?;
+                Ok(Some((hash, "stake")))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Looks at the topic once and submits to every open window that was not dealt with. What people should know is
@@ -197,7 +272,11 @@ impl Lane {
         let seen = client.windows(self.settings.topic)?;
         let next = seen.height + 1;
         self.give_up(next, &address, ledger, &mut tell)?;
-        let open = |w: &&Window| w.state == "open" && (w.worker_first..=w.worker_last).contains(&next);
+        let reports = self.part().reports();
+        let open = |w: &&Window| match reports {
+            true => (w.truth_first..=w.truth_last).contains(&next),
+            false => w.state == "open" && (w.worker_first..=w.worker_last).contains(&next),
+        };
         for window in seen.windows.iter().filter(open) {
             if self.settled(client, window, &address, ledger, next)? {
                 continue;
@@ -214,7 +293,7 @@ impl Lane {
                     // Told once per cause; tried again in every block until the window closes.
                     let known = self.failing.get(&window.nonce).is_some_and(|(_, before)| *before == why);
                     if !known {
-                        let (topic, last) = (self.settings.topic, window.worker_last);
+                        let (topic, last) = (self.settings.topic, last_block(window, reports));
                         tell(&format!(
                             "topic {topic} epoch {}: {why} (open until block {last})",
                             window.epoch
@@ -237,7 +316,9 @@ impl Lane {
         next: u64,
     ) -> Result<bool, ClientError> {
         if !self.records.contains_key(&window.nonce) {
-            let Some(entry) = ledger.of(&self.chain, address, self.settings.topic, window.nonce) else {
+            let Some(entry) =
+                ledger.of(&self.chain, address, self.settings.topic, self.voice.part(), window.nonce)
+            else {
                 return Ok(false);
             };
             match &entry.what {
@@ -277,34 +358,24 @@ impl Lane {
         window: &Window,
         height: u64,
     ) -> Result<Option<String>, Trouble> {
-        let (inference, values) = self.answer(window)?;
-        let shown = if values.is_empty() {
-            inference.clone()
-        } else {
-            values.iter().map(|l| format!("{}={}", l.label, l.value)).collect::<Vec<_>>().join(" ")
-        };
+        let address = wallet.address().to_string();
+        let Word { shown, message, gas } =
+            self.voice.say(&self.topic, window, &address).map_err(Trouble::Epoch)?;
         let epoch = window.epoch;
         if self.settings.dry_run {
             let fate = Fate::Missed("dry run".into());
             self.records.insert(window.nonce, Record { epoch, fate, pending: None });
             return Ok(Some(format!("would submit {shown}")));
         }
-        let address = wallet.address().to_string();
+        self.voice.keep(&self.topic, window).map_err(|e| Trouble::Stop(RunError::Evidence(e)))?;
+        let part = self.part();
         let mut note = |what: What| {
             let (chain, topic, nonce) = (self.chain.clone(), self.settings.topic, window.nonce);
-            let entry = Entry { chain, address: address.clone(), topic, epoch, nonce, height, what };
+            let entry = Entry { chain, address: address.clone(), topic, part, epoch, nonce, height, what };
             ledger.write(entry).map_err(|e| Trouble::Stop(e.into()))
         };
         note(What::Intent { answer: shown.clone() })?;
-        let message = MsgSubmitPayload {
-            sender: address.clone(),
-            topic_id: self.settings.topic,
-            nonce: window.nonce,
-            inference,
-            forecast: Vec::new(),
-            values,
-        };
-        let (hash, said) = match wallet.send(client, vec![pack(url::SUBMIT, &message)], gas::SUBMIT) {
+        let (hash, said) = match wallet.send(client, vec![message], gas) {
             Ok(hash) => (Some(hash), format!("submitted {shown}")),
             Err(error) if error.is_already_submitted() => (None, "was submitted before".to_string()),
             Err(error @ ClientError::Node(_)) => return Err(Trouble::Stop(error.into())),
@@ -320,43 +391,6 @@ impl Lane {
         Ok(Some(said))
     }
 
-    /// The model's answer in the fields of a payload: a number, or one per label.
-    fn answer(&mut self, window: &Window) -> Result<(String, Vec<LabelValue>), Trouble> {
-        // Epochs are steps: the last truth belongs to the epoch before the first whose end was not seen.
-        let ahead = (window.epoch + 1).saturating_sub(self.next).max(1);
-        let context = Context {
-            topic: self.settings.topic,
-            epoch: window.epoch,
-            nonce: window.nonce,
-            target: &self.target,
-            unit: &self.unit,
-            labels: &self.labels,
-            ahead: usize::try_from(ahead).unwrap_or(usize::MAX),
-            history: &self.history,
-        };
-        let epoch = |error: &dyn std::fmt::Display| Trouble::Epoch(error.to_string());
-        let answer = self.adapter.predict(&context).map_err(|error: AdapterError| epoch(&error))?;
-        match answer {
-            Answer::Silent(why) => Err(Trouble::Epoch(format!("nothing to say: {why}"))),
-            Answer::Value(_) if !self.labels.is_empty() => Err(Trouble::Epoch(format!(
-                "the topic wants a number for each of: {}",
-                self.labels.join(", ")
-            ))),
-            Answer::Value(value) => {
-                if self.settings.preflight {
-                    self.preflight.check(value, &self.history, &self.unit).map_err(|doubt| epoch(&doubt))?;
-                }
-                let value =
-                    sayable(value).ok_or_else(|| epoch(&"the answer is too large to be submitted"))?;
-                Ok((value.to_string(), Vec::new()))
-            }
-            Answer::Labels(values) => {
-                let said = |(label, value): (String, f64)| LabelValue { label, value: value.to_string() };
-                Ok((String::new(), values.into_iter().map(said).collect()))
-            }
-        }
-    }
-
     /// Windows that closed while they failed are missed, for the reason that was last told.
     fn give_up(
         &mut self,
@@ -365,16 +399,18 @@ impl Lane {
         ledger: &mut Ledger,
         tell: &mut impl FnMut(&str),
     ) -> Result<(), RunError> {
+        let reports = self.part().reports();
+        let over = |window: &Window| last_block(window, reports) < next;
         let closed: Vec<u64> =
-            self.failing.iter().filter(|(_, (w, _))| w.worker_last < next).map(|(nonce, _)| *nonce).collect();
+            self.failing.iter().filter(|(_, (w, _))| over(w)).map(|(nonce, _)| *nonce).collect();
         for nonce in closed {
             let Some((window, why)) = self.failing.remove(&nonce) else { continue };
             let (topic, epoch) = (self.settings.topic, window.epoch);
             tell(&format!("topic {topic} epoch {epoch}: missed: {why}"));
             if !self.settings.dry_run {
                 let (chain, address) = (self.chain.clone(), address.to_string());
-                let what = What::Missed { why: why.clone() };
-                ledger.write(Entry { chain, address, topic, epoch, nonce, height: next - 1, what })?;
+                let (part, what) = (self.part(), What::Missed { why: why.clone() });
+                ledger.write(Entry { chain, address, topic, part, epoch, nonce, height: next - 1, what })?;
             }
             self.records.insert(nonce, Record { epoch, fate: Fate::Missed(why), pending: None });
         }
@@ -395,15 +431,11 @@ impl Lane {
                     return Ok(());
                 }
                 self.next = epoch.epoch + 1;
-                // An epoch without truth keeps its step with a stand-in, so that seasons keep their phase.
-                let last = self.history.last().map(|point| point.value);
-                if let Some(value) = truth(&epoch, &self.labels).or(last) {
-                    self.history.push(Point { time: i64::try_from(epoch.epoch).unwrap_or(i64::MAX), value });
-                }
+                self.voice.learn(&self.topic, &epoch);
                 if let Some(record) = self.records.get_mut(&epoch.nonce)
                     && record.fate == Fate::Waiting
                 {
-                    record.fate = fate(&epoch, address);
+                    record.fate = fate(&epoch, self.voice.part(), address);
                     let (topic, number) = (self.settings.topic, epoch.epoch);
                     match &record.fate {
                         Fate::Counted(earned) => {
@@ -444,22 +476,33 @@ impl Lane {
     }
 }
 
-/// What came true: the number, or the index of the label whose truth is largest.
-fn truth(epoch: &QueryEpochResponse, labels: &[String]) -> Option<f64> {
-    if labels.is_empty() {
-        return epoch.truth;
-    }
-    let known = epoch.columns.iter().filter_map(|column| Some((column.label.as_str(), column.truth?)));
-    let (label, _) = known.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    labels.iter().position(|l| l == label).map(|index| index as f64)
+/// Description of the topic of these settings.
+fn spec<T: Transport>(client: &Client<T>, settings: &Settings) -> Result<TopicSpec, RunError> {
+    Ok(client.topic(settings.topic)?.spec.unwrap_or_default())
 }
 
-/// What an ended epoch says about an account's answer.
-fn fate(epoch: &QueryEpochResponse, address: &str) -> Fate {
-    let part = epoch.parts.iter().find(|part| part.address == address && !part.forecaster);
-    match part {
+/// Last block that accepts a word.
+fn last_block(window: &Window, reports: bool) -> u64 {
+    if reports { window.truth_last } else { window.worker_last }
+}
+
+/// What an ended epoch says about an account's word.
+fn fate(epoch: &QueryEpochResponse, part: Part, address: &str) -> Fate {
+    let heard = match part {
+        Part::Reputer => epoch.truths.iter().find(|t| t.address == address).map(|t| &t.reward),
+        part => {
+            let forecaster = part == Part::Forecaster;
+            let mine = epoch.parts.iter().find(|p| p.address == address && p.forecaster == forecaster);
+            mine.map(|p| &p.reward)
+        }
+    };
+    match heard {
         _ if epoch.state == "void" => Fate::Void,
-        Some(part) => Fate::Counted(part.reward.parse().unwrap_or(0)), // amounts are digits
+        Some(reward) => Fate::Counted(reward.parse().unwrap_or(0)), // amounts are digits
+        None if part.reports() => Fate::Missed(
+            "reported, but not heard: too little stake, or no room for all, see `dodona explain reputer`"
+                .into(),
+        ),
         None => Fate::Missed(
             "submitted, but not heard: there was no room for all, see `dodona explain worker`".into(),
         ),

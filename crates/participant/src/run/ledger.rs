@@ -25,6 +25,9 @@ pub struct Entry {
     pub address: String,
     /// Topic.
     pub topic: u64,
+    /// As what it acts; ledgers of before there were others know workers only.
+    #[serde(default)]
+    pub part: Part,
     /// Consecutive number of the epoch.
     pub epoch: u64,
     /// The epoch's name on the chain.
@@ -34,6 +37,35 @@ pub struct Entry {
     /// What came of it.
     #[serde(flatten)]
     pub what: What,
+}
+
+/// As what an account acts.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Says what will be.
+    #[default]
+    Worker,
+    /// Says how wrong the workers will be.
+    Forecaster,
+    /// Says what happened.
+    Reputer,
+}
+
+impl Part {
+    /// The word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Forecaster => "forecaster",
+            Self::Reputer => "reputer",
+        }
+    }
+
+    /// Whether it reports what happened; the others share one payload for each epoch.
+    pub fn reports(self) -> bool {
+        self == Self::Reputer
+    }
 }
 
 /// A step.
@@ -72,10 +104,13 @@ pub enum LedgerError {
     TooLarge,
 }
 
+/// Chain, account, topic, nonce, and whether it is a report.
+type Key = (String, String, u64, u64, bool);
+
 /// The file, and the newest step of every epoch in it.
 pub struct Ledger {
     file: File,
-    newest: BTreeMap<(String, String, u64, u64), Entry>,
+    newest: BTreeMap<Key, Entry>,
 }
 
 impl Ledger {
@@ -106,7 +141,7 @@ impl Ledger {
             }
             let damaged = |e: serde_json::Error| LedgerError::Damaged { line: number, cause: e.to_string() };
             let entry: Entry = serde_json::from_slice(&line).map_err(damaged)?;
-            newest.insert(key(&entry.chain, &entry.address, entry.topic, entry.nonce), entry);
+            newest.insert(key_of(&entry), entry);
             whole += read;
         }
         // The end of a line that a kill cut off was never acted on.
@@ -115,9 +150,9 @@ impl Ledger {
         Ok(Self { file, newest })
     }
 
-    /// The newest step of an epoch.
-    pub fn of(&self, chain: &str, address: &str, topic: u64, nonce: u64) -> Option<&Entry> {
-        self.newest.get(&key(chain, address, topic, nonce))
+    /// The newest step of an epoch, in this part or in one that shares its payload.
+    pub fn of(&self, chain: &str, address: &str, topic: u64, part: Part, nonce: u64) -> Option<&Entry> {
+        self.newest.get(&(chain.to_string(), address.to_string(), topic, nonce, part.reports()))
     }
 
     /// Writes a step; when this returns, it is on disk.
@@ -129,13 +164,13 @@ impl Ledger {
         line.push(b'\n');
         self.file.write_all(&line)?;
         self.file.sync_data()?;
-        self.newest.insert(key(&entry.chain, &entry.address, entry.topic, entry.nonce), entry);
+        self.newest.insert(key_of(&entry), entry);
         Ok(())
     }
 }
 
-fn key(chain: &str, address: &str, topic: u64, nonce: u64) -> (String, String, u64, u64) {
-    (chain.to_string(), address.to_string(), topic, nonce)
+fn key_of(entry: &Entry) -> Key {
+    (entry.chain.clone(), entry.address.clone(), entry.topic, entry.nonce, entry.part.reports())
 }
 
 #[cfg(test)]
@@ -143,7 +178,8 @@ mod tests {
     use super::*;
 
     fn entry(nonce: u64, what: What) -> Entry {
-        Entry { chain: "c".into(), address: "a".into(), topic: 1, epoch: nonce, nonce, height: nonce, what }
+        let (chain, address, part) = ("c".into(), "a".into(), Part::Worker);
+        Entry { chain, address, topic: 1, part, epoch: nonce, nonce, height: nonce, what }
     }
 
     #[test]
@@ -164,11 +200,27 @@ mod tests {
             let mut ledger = Ledger::open(&path).unwrap();
             let first = serde_json::to_vec(&intent).unwrap().len() + 1;
             let known = if cut < first { None } else { Some(&intent) };
-            assert_eq!(ledger.of("c", "a", 1, 7), known, "{cut}");
+            assert_eq!(ledger.of("c", "a", 1, Part::Forecaster, 7), known, "{cut}");
             ledger.write(sent.clone()).unwrap();
             drop(ledger);
-            assert_eq!(Ledger::open(&path).unwrap().of("c", "a", 1, 7), Some(&sent), "{cut}");
+            assert_eq!(
+                Ledger::open(&path).unwrap().of("c", "a", 1, Part::Forecaster, 7),
+                Some(&sent),
+                "{cut}"
+            );
         }
+        let mut ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.of("c", "a", 1, Part::Reputer, 7), None, "a report is another word");
+        ledger.write(Entry { part: Part::Reputer, ..intent.clone() }).unwrap();
+        assert_eq!(ledger.of("c", "a", 1, Part::Worker, 7), Some(&sent));
+        drop(ledger);
+        let old = r#"{"chain":"c","address":"a","topic":1,"epoch":7,"nonce":7,"height":7,"what":"sent","hash":"AB"}"#;
+        std::fs::write(&path, format!("{old}\n")).unwrap();
+        assert_eq!(
+            Ledger::open(&path).unwrap().of("c", "a", 1, Part::Worker, 7),
+            Some(&sent),
+            "an older form"
+        );
         std::fs::write(&path, [b"rubbish\n", &whole[..]].concat()).unwrap();
         assert!(matches!(Ledger::open(&path), Err(LedgerError::Damaged { line: 1, .. })));
     }
