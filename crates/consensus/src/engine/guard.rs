@@ -1,6 +1,6 @@
 //! The double-sign guard: a small file with the last thing the validator key has signed, flushed before the
-//! signature leaves. It goes only forward, so a node restored from an older backup of everything else stays
-//! silent where it has spoken before.
+//! signature leaves. It goes only forward, so a node restored from an older backup of everything else never
+//! contradicts what it has said before: it stays silent there, or says the same again.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_malachitebft_core_types as core_types;
 use arc_malachitebft_signing as provider;
 use async_trait::async_trait;
-use core_types::{SignedExtension, SignedProposal, SignedVote, ValidatorProof, VoteExtensionScope, VoteType};
+use core_types::{
+    NilOrVal, SignedExtension, SignedProposal, SignedVote, ValidatorProof, VoteExtensionScope, VoteType,
+};
 use provider::Error;
 use thiserror::Error as ThisError;
 
 use crate::signing::{Domain, PublicKey, SignError, SignRequest, Signature, VoteSigner};
-use crate::types::{Ctx, Extension, Hash32, Height, PartInit, Proposal, Vote, sha256};
+use crate::types::{BlockId, Ctx, Extension, Hash32, Height, PartInit, Proposal, Vote, sha256};
 
 /// Largest file that is read as a guard's.
 const MAX_BYTES: u64 = 4096;
@@ -100,9 +102,43 @@ impl Place {
     }
 }
 
+/// What a vote was for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Nil,
+    Block(BlockId),
+}
+
+impl Said {
+    fn of(value: &NilOrVal<BlockId>) -> Self {
+        match value {
+            NilOrVal::Nil => Said::Nil,
+            NilOrVal::Val(id) => Said::Block(*id),
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Said::Nil => "nil".into(),
+            Said::Block(id) => hex::encode(id.0),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "nil" => Some(Said::Nil),
+            id => Some(Said::Block(BlockId(hex::decode(id).ok()?.try_into().ok()?))),
+        }
+    }
+}
+
 /// The last thing that a key has signed: the rule of the guard without its file.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mark(Option<(Place, Hash32)>);
+pub struct Mark {
+    last: Option<(Place, Hash32)>,
+    /// The votes of that height and round: prevote, precommit.
+    votes: [Option<Said>; 2],
+}
 
 impl Mark {
     /// The mark once this has been signed too; the same mark for what was signed last, and for what can be signed any
@@ -112,13 +148,48 @@ impl Mark {
     /// [`SignError::Twice`] for what excludes what was signed, or comes before it.
     pub fn after(&self, request: &SignRequest<'_>, domain: &Domain) -> Result<Mark, SignError> {
         let Some(place) = Place::of(request) else { return Ok(*self) };
-        let next = Mark(Some((place, sha256(&[b"signed", &request.message(domain)]))));
-        match self.0 {
-            Some((mark, _)) if place <= mark && next != *self => {
-                Err(SignError::Twice { asked: place.to_string(), signed: mark.to_string() })
-            }
-            _ => Ok(next),
+        let last = Some((place, sha256(&[b"signed", &request.message(domain)])));
+        if last == self.last {
+            return Ok(*self);
         }
+        let mut next = Mark { last, votes: [None; 2] };
+        if let Some((mark, _)) = self.last {
+            if place <= mark {
+                return Err(SignError::Twice { asked: place.to_string(), signed: mark.to_string() });
+            }
+            if (place.height, place.round) == (mark.height, mark.round) {
+                next.votes = self.votes;
+            }
+        }
+        if let SignRequest::Vote(vote) = request {
+            next.votes[slot(vote.kind)] = Some(Said::of(&vote.value));
+        }
+        Ok(next)
+    }
+
+    /// What was said in the place of this vote, if it can be said again: a crash may have taken it from the log before
+    /// anybody heard it, and where a third of the power is silent in a round, the round never ends. A precommit for a
+    /// block is not repeated: the lock that came with it is forgotten too.
+    pub fn instead(&self, vote: &Vote) -> Option<Vote> {
+        let (mark, _) = self.last?;
+        let said = self.votes[slot(vote.kind)]?;
+        let again = said == Said::Nil || vote.kind == VoteType::Prevote;
+        if !again || mark.height != vote.height || Some(mark.round) != vote.round.as_u32() {
+            return None;
+        }
+        let value = match said {
+            Said::Nil => NilOrVal::Nil,
+            Said::Block(id) => NilOrVal::Val(id),
+        };
+        Some(Vote { value, extension: None, ..vote.clone() })
+    }
+}
+
+/// Where a [`Mark`] has votes of this kind.
+fn slot(kind: VoteType) -> usize {
+    match kind {
+        VoteType::Prevote => 0,
+        VoteType::Precommit => 1,
     }
 }
 
@@ -139,7 +210,7 @@ impl Guard {
         let owner = format!("{chain_id} {}", hex::encode(key.as_bytes()));
         let failed = |cause| GuardError::Io { path: path.to_path_buf(), cause };
         let last = match fs::metadata(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) if e.kind() == ErrorKind::NotFound => Mark::default(),
             Err(cause) => return Err(failed(cause)),
             Ok(found) if found.len() > MAX_BYTES => return Err(GuardError::Damaged(path.to_path_buf())),
             Ok(_) => {
@@ -148,10 +219,10 @@ impl Guard {
                 if found != owner {
                     return Err(GuardError::Other { path: path.to_path_buf(), found, wanted: owner });
                 }
-                Some(last)
+                last
             }
         };
-        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(Mark(last)) })
+        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(last) })
     }
 
     /// Allows a signature, once it is on disk that it was given.
@@ -159,10 +230,8 @@ impl Guard {
         // A panic while writing leaves the older mark in memory, and at least that one on disk.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let next = last.after(request, domain)?;
-        if let Mark(Some((place, hash))) = next
-            && next != *last
-        {
-            let text = write(&self.owner, &place, &hash);
+        if next != *last {
+            let text = write(&self.owner, &next);
             replace(&self.path, text.as_bytes())
                 .map_err(|e| SignError::Failed(format!("{}: {e}", self.path.display())))?;
             *last = next;
@@ -172,9 +241,14 @@ impl Guard {
 }
 
 /// One line of JSON, so that people and scripts can read it.
-fn write(owner: &str, place: &Place, hash: &Hash32) -> String {
+fn write(owner: &str, mark: &Mark) -> String {
+    let Some((place, hash)) = mark.last else { return String::new() };
+    let votes = ["prevote", "precommit"].iter().zip(mark.votes);
+    let votes: String = votes
+        .filter_map(|(name, said)| said.map(|said| format!(",\"{name}\":\"{}\"", said.text())))
+        .collect();
     format!(
-        "{{\"guards\":\"{owner}\",\"height\":{},\"round\":{},\"step\":\"{}\",\"hash\":\"{}\"}}\n",
+        "{{\"guards\":\"{owner}\",\"height\":{},\"round\":{},\"step\":\"{}\",\"hash\":\"{}\"{votes}}}\n",
         place.height,
         place.round,
         place.step.name(),
@@ -182,17 +256,32 @@ fn write(owner: &str, place: &Place, hash: &Hash32) -> String {
     )
 }
 
-/// The exact inverse of [`write`]: whatever else is in a file means that something has happened to it.
-fn read(text: &str) -> Option<(String, (Place, Hash32))> {
+/// The exact inverse of [`write`]: whatever else is in a file means that something has happened to it. Files of earlier
+/// versions have no votes.
+fn read(text: &str) -> Option<(String, Mark)> {
     let rest = text.strip_prefix("{\"guards\":\"")?;
     let (owner, rest) = rest.split_once("\",\"height\":")?;
     let (height, rest) = rest.split_once(",\"round\":")?;
     let (round, rest) = rest.split_once(",\"step\":\"")?;
     let (step, rest) = rest.split_once("\",\"hash\":\"")?;
-    let hash = hex::decode(rest.strip_suffix("\"}\n")?).ok()?.try_into().ok()?;
+    let (hash, mut rest) = rest.strip_suffix("}\n")?.split_once('"')?;
+    let hash = hex::decode(hash).ok()?.try_into().ok()?;
     let step = Step::ALL.iter().find(|(_, name)| *name == step)?.0;
     let place = Place { height: Height(height.parse().ok()?), round: round.parse().ok()?, step };
-    (write(owner, &place, &hash) == text).then(|| (owner.to_owned(), (place, hash)))
+    let mut mark = Mark { last: Some((place, hash)), votes: [None; 2] };
+    for (slot, name) in mark.votes.iter_mut().zip([",\"prevote\":\"", ",\"precommit\":\""]) {
+        if let Some(vote) = rest.strip_prefix(name) {
+            let (said, further) = vote.split_once('"')?;
+            *slot = Some(Said::parse(said)?);
+            rest = further;
+        }
+    }
+    // Nothing has been said of a step that is still to come.
+    let early = [Step::Prevote, Step::Precommit]
+        .iter()
+        .zip(mark.votes)
+        .any(|(of, said)| step < *of && said.is_some());
+    (!early && write(owner, &mark) == text).then(|| (owner.to_owned(), mark))
 }
 
 /// Puts a file in place of another, complete and on the disk, or not at all.
@@ -239,6 +328,15 @@ impl Guarded {
                 Signature::NONE
             }
         }
+    }
+
+    /// The vote that was cast in the place of this one, which was refused a signature.
+    pub(super) fn instead(&self, vote: &Vote) -> Option<SignedVote<Ctx>> {
+        let mark = *self.guard.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let vote = mark.instead(vote)?;
+        let signature = self.signer.sign_request(&self.domain, &SignRequest::Vote(&vote)).ok()?;
+        tracing::info!(target: "dodona::consensus", height = %vote.height, round = %vote.round, "said again what had been said");
+        Some(SignedVote::new(vote, signature))
     }
 
     /// Signs the opening of a block. Blocks until it is done.
@@ -299,8 +397,7 @@ impl provider::Signer<Ctx> for Guarded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::BlockId;
-    use core_types::{Context as _, NilOrVal, Round};
+    use core_types::{Context as _, Round};
     use ed25519_dalek::SigningKey;
 
     fn key() -> SigningKey {
@@ -356,6 +453,52 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_is_said_again_but_for_precommits_of_a_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sign_state.json");
+        let (prevote, precommit) = (VoteType::Prevote, VoteType::Precommit);
+        let said = |g: &Guarded, kind, round, value| {
+            let asked = vote(kind, 5, round, value);
+            assert_eq!(g.sign(&SignRequest::Vote(&asked)), Signature::NONE);
+            g.instead(&asked).map(|old| (old.message, old.signature))
+        };
+        let signed = |g: &Guarded, old: Vote| {
+            let signature = g.signer.sign_request(&g.domain, &SignRequest::Vote(&old)).unwrap();
+            Some((old, signature))
+        };
+        // Each time a new life, which has only the file.
+        for (round, value) in [(0, 0), (1, 7)] {
+            guarded(&path).sign(&SignRequest::Vote(&vote(prevote, 5, round, value)));
+            let g = guarded(&path);
+            assert_eq!(said(&g, prevote, round, 9), signed(&g, vote(prevote, 5, round, value)));
+            assert_eq!(g.instead(&vote(precommit, 5, round, 9)), None, "there was none yet");
+            guarded(&path).sign(&SignRequest::Vote(&vote(precommit, 5, round, value)));
+            let g = guarded(&path);
+            // Both votes of the round are known, whichever was the last.
+            assert_eq!(said(&g, prevote, round, 9), signed(&g, vote(prevote, 5, round, value)));
+            let again = said(&g, precommit, round, 9);
+            assert_eq!(again, if value == 0 { signed(&g, vote(precommit, 5, round, 0)) } else { None });
+        }
+        let g = guarded(&path);
+        assert_eq!(said(&g, prevote, 0, 9), None, "an older round");
+        assert_eq!(g.instead(&vote(prevote, 6, 1, 9)), None, "another height");
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sign_state.json");
+        guarded(&path).sign(&SignRequest::Vote(&vote(VoteType::Prevote, 5, 0, 7)));
+        let text = fs::read_to_string(&path).unwrap();
+        let (head, _) = text.split_once(",\"prevote\"").unwrap();
+        fs::write(&path, format!("{head}}}\n")).unwrap();
+        let g = guarded(&path);
+        let other = vote(VoteType::Prevote, 5, 0, 8);
+        assert_eq!(g.sign(&SignRequest::Vote(&other)), Signature::NONE);
+        assert_eq!(g.instead(&other), None);
+    }
+
+    #[test]
     fn a_foreign_a_damaged_and_an_unwritable_file_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sign_state.json");
@@ -370,6 +513,8 @@ mod tests {
             &text[1..],
             &text.replace(":5", ":05"),
             &text.replace("prevote", "vote"),
+            &text.replace(",\"prevote", ",\"precommit"),
+            &text.replace("0707", "07"),
             &"x".repeat(5000),
         ] {
             fs::write(&path, damaged).unwrap();

@@ -17,8 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, async_trait};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::wire::is_unsigned;
-use crate::signing::Signature;
+use super::{guard::Guarded, wire::spoken};
 use crate::types::Ctx;
 
 type Inbox = mpsc::UnboundedSender<(Instant, NetworkEvent<Ctx>)>;
@@ -82,8 +81,9 @@ impl Hub {
     pub(super) async fn join(
         &self,
         me: PeerId,
+        voice: Guarded,
     ) -> Result<(NetworkRef<Ctx>, mpsc::Sender<app_channel::NetworkMsg<Ctx>>), SpawnErr> {
-        let (actor, _) = Actor::spawn(None, Net { me, hub: self.clone() }, ()).await?;
+        let (actor, _) = Actor::spawn(None, Net { me, hub: self.clone(), voice }, ()).await?;
         let (tx, mut rx) = mpsc::channel::<app_channel::NetworkMsg<Ctx>>(64);
         let target = actor.clone();
         tokio::spawn(async move {
@@ -131,6 +131,7 @@ fn inbox(subscriber: Box<dyn Subscriber<NetworkEvent<Ctx>>>) -> Inbox {
 struct Net {
     me: PeerId,
     hub: Hub,
+    voice: Guarded,
 }
 
 #[async_trait]
@@ -164,16 +165,17 @@ impl Actor for Net {
                 }
                 inner.inboxes.entry(me).or_default().push(tx);
             }
-            NetworkMsg::PublishConsensusMsg(message) if is_unsigned(&message) => {}
-            NetworkMsg::PublishLivenessMsg(LivenessMsg::Vote(v)) if v.signature == Signature::NONE => {}
-            NetworkMsg::PublishConsensusMsg(SignedConsensusMsg::Vote(v)) => {
-                hub.send(me, None, NetworkEvent::Vote(me, v));
-            }
-            NetworkMsg::PublishConsensusMsg(SignedConsensusMsg::Proposal(p)) => {
-                hub.send(me, None, NetworkEvent::Proposal(me, p));
-            }
+            NetworkMsg::PublishConsensusMsg(message) => match spoken(Some(&self.voice), &message) {
+                Some(SignedConsensusMsg::Vote(v)) => hub.send(me, None, NetworkEvent::Vote(me, v)),
+                Some(SignedConsensusMsg::Proposal(p)) => hub.send(me, None, NetworkEvent::Proposal(me, p)),
+                None => {}
+            },
             NetworkMsg::PublishLivenessMsg(LivenessMsg::Vote(v)) => {
-                hub.send(me, None, NetworkEvent::Vote(me, v));
+                if let Some(SignedConsensusMsg::Vote(v)) =
+                    spoken(Some(&self.voice), &SignedConsensusMsg::Vote(v))
+                {
+                    hub.send(me, None, NetworkEvent::Vote(me, v));
+                }
             }
             NetworkMsg::PublishLivenessMsg(LivenessMsg::PolkaCertificate(c)) => {
                 hub.send(me, None, NetworkEvent::PolkaCertificate(me, c));

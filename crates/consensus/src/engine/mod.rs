@@ -520,7 +520,7 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
             // Within a process a name is enough, and nobody has to prove it.
             let name = sha256(&[b"name at a hub", public_key.as_bytes()]);
             let peer = tcp::peer_of(&tcp::keypair(&SigningKey::from_bytes(&name)));
-            let (net, tx) = hub.join(peer).await.map_err(|e| EngineError::Start(e.into()))?;
+            let (net, tx) = hub.join(peer, signer.clone()).await.map_err(|e| EngineError::Start(e.into()))?;
             (net, tx, peer, None, Some((hub, peer)))
         }
         Network::Tcp(tcp) => {
@@ -532,7 +532,7 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
             let id = keypair.public().to_peer_id().to_bytes();
             let proof = signer.sign_validator_proof(public_key.as_bytes().to_vec(), id).await;
             let proof = proof.map_err(|e| EngineError::Start(e.into()))?;
-            let proof = wire::Wire.encode(&proof).map_err(|e| EngineError::Start(e.into()))?;
+            let proof = wire::Wire::default().encode(&proof).map_err(|e| EngineError::Start(e.into()))?;
             let identity =
                 NetworkIdentity::new_validator(cfg.moniker.clone(), keypair, address.to_string(), proof);
             let registry = SharedRegistry::global().with_moniker(&cfg.moniker);
@@ -541,7 +541,7 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
                 &settings.consensus,
                 &settings.sync,
                 &registry,
-                wire::Wire,
+                wire::Wire { voice: Some(signer.clone()) },
             );
             let (net, tx) = spawned.await.map_err(EngineError::Start)?;
             (net, tx, peer, Some(listen), None)
@@ -551,13 +551,13 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
     let consensus = ConsensusContext::new_validator(address, Box::new(domain), Box::new(signer.clone()));
     let builder = EngineBuilder::new(Ctx, settings)
         .with_custom_network(net.clone(), tx_net)
-        .with_default_sync(SyncContext::new(wire::Wire))
+        .with_default_sync(SyncContext::new(wire::Wire::default()))
         .with_default_consensus(consensus)
         .with_default_request(RequestContext::new(16));
     let (built, log_file) = match &cfg.log {
         Log::Durable(dir) => {
             let path = log_path(dir);
-            let wal = WalContext::new(path.clone(), wire::Wire);
+            let wal = WalContext::new(path.clone(), wire::Wire::default());
             (builder.with_default_wal(wal).build().await, Some(path))
         }
         Log::Volatile => {

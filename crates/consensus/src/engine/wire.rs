@@ -17,12 +17,31 @@ use core_types::{
     ValidatorProof,
 };
 
+use super::guard::Guarded;
 use crate::signing::Signature;
 use crate::types::{Address, BlockId, Ctx, Height, Part};
 
 /// Codec of everything the engine sends or logs.
-#[derive(Copy, Clone, Debug)]
-pub(super) struct Wire;
+#[derive(Clone, Default)]
+pub(super) struct Wire {
+    /// Who knows what was said before in the place of what may not be signed; none for what does not leave the node.
+    pub(super) voice: Option<Guarded>,
+}
+
+/// What leaves the node in the place of a message: itself, or, when the signer has refused it, the vote that was cast
+/// there before.
+pub(super) fn spoken(
+    voice: Option<&Guarded>,
+    message: &SignedConsensusMsg<Ctx>,
+) -> Option<SignedConsensusMsg<Ctx>> {
+    if !is_unsigned(message) {
+        return Some(message.clone());
+    }
+    match message {
+        SignedConsensusMsg::Vote(vote) => voice?.instead(&vote.message).map(SignedConsensusMsg::Vote),
+        SignedConsensusMsg::Proposal(_) => None,
+    }
+}
 
 macro_rules! plain {
     ($($t:ty),* $(,)?) => {$(
@@ -43,7 +62,7 @@ macro_rules! plain {
 plain!(Part, StreamMessage<Part>, ProposedValue<Ctx>, PolkaCertificate<Ctx>, Status<Ctx>, Request<Ctx>,);
 
 /// Whether this node's signer has refused to sign the message. Nobody else shall see it.
-pub(super) fn is_unsigned(message: &SignedConsensusMsg<Ctx>) -> bool {
+fn is_unsigned(message: &SignedConsensusMsg<Ctx>) -> bool {
     let signature = match message {
         SignedConsensusMsg::Vote(vote) => vote.signature,
         SignedConsensusMsg::Proposal(proposal) => proposal.signature,
@@ -51,8 +70,8 @@ pub(super) fn is_unsigned(message: &SignedConsensusMsg<Ctx>) -> bool {
     signature == Signature::NONE
 }
 
-fn signed(unsigned: bool) -> io::Result<()> {
-    if unsigned { Err(io::Error::other("not signed, so not sent")) } else { Ok(()) }
+fn unsent() -> io::Error {
+    io::Error::other("not signed, so not sent")
 }
 
 impl Codec<SignedConsensusMsg<Ctx>> for Wire {
@@ -63,8 +82,8 @@ impl Codec<SignedConsensusMsg<Ctx>> for Wire {
     }
 
     fn encode(&self, message: &SignedConsensusMsg<Ctx>) -> io::Result<Bytes> {
-        signed(is_unsigned(message))?;
-        borsh::to_vec(message).map(Bytes::from)
+        let message = spoken(self.voice.as_ref(), message).ok_or_else(unsent)?;
+        borsh::to_vec(&message).map(Bytes::from)
     }
 }
 
@@ -76,8 +95,16 @@ impl Codec<LivenessMsg<Ctx>> for Wire {
     }
 
     fn encode(&self, message: &LivenessMsg<Ctx>) -> io::Result<Bytes> {
-        signed(matches!(message, LivenessMsg::Vote(vote) if vote.signature == Signature::NONE))?;
-        borsh::to_vec(message).map(Bytes::from)
+        let again = match message {
+            LivenessMsg::Vote(vote) => {
+                match spoken(self.voice.as_ref(), &SignedConsensusMsg::Vote(vote.clone())) {
+                    Some(SignedConsensusMsg::Vote(vote)) => Some(LivenessMsg::Vote(vote)),
+                    _ => return Err(unsent()),
+                }
+            }
+            _ => None,
+        };
+        borsh::to_vec(again.as_ref().unwrap_or(message)).map(Bytes::from)
     }
 }
 

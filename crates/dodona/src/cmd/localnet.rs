@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use dodona_node::keys::OPERATOR_KEY;
 use dodona_sim::{
-    processes::member::{self, Member, Plan, Turn},
+    processes::member::{self, Member, Plan, Tenancy, Turn},
     world,
 };
 use serde_json::json;
@@ -42,6 +42,7 @@ pub fn run(args: LocalnetArgs) -> Result<()> {
         block_time: args.block_time.into(),
         accounts: Vec::new(),
     };
+    let _tenancy = Tenancy::take(dir)?;
     let turn = Turn::take();
     let mut members = member::existing(dir)?;
     if members.is_empty() {

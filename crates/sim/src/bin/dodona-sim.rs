@@ -10,7 +10,10 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use dodona_sim::{
     network::{Plan, run, shrink},
-    processes::chaos::{self, Fault, Soak},
+    processes::{
+        chaos::{self, Fault, Soak},
+        load::{self, Load},
+    },
 };
 
 /// Runs that may be spent on making a broken plan smaller.
@@ -28,6 +31,8 @@ struct Cli {
 enum Command {
     /// Real processes under load, one fault after another; ends with status 1 at the first broken promise
     Chaos(ChaosArgs),
+    /// How much a network of real processes takes: payloads with two signatures each at a given rate
+    Load(LoadArgs),
     /// Networks in one thread under a made-up clock and network: the plans of many seeds; a broken one is made smaller
     Seeds {
         /// The first seed
@@ -86,6 +91,31 @@ struct ChaosArgs {
     json: bool,
 }
 
+#[derive(clap::Args)]
+struct LoadArgs {
+    /// Payloads a second, all together
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rate: u32,
+    /// How long they are handed in
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    time: humantime::Duration,
+    /// How many validators
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    validators: u8,
+    /// From one block to the next
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    block_time: humantime::Duration,
+    /// Makes all keys and answers
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The `dodona` program [default: the one beside this]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// The outcome as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 /// A fault by its name.
 #[derive(Copy, Clone)]
 struct Chosen(Fault);
@@ -112,6 +142,7 @@ impl ValueEnum for Chosen {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Chaos(args) => chaos(args),
+        Command::Load(args) => load(args),
         Command::Seeds { from, count } => seeds(from, count),
         Command::Run { plan } => match plan.parse::<Plan>() {
             Ok(plan) => twice(&plan),
@@ -162,27 +193,87 @@ fn twice(plan: &Plan) -> ExitCode {
     }
 }
 
-fn chaos(args: ChaosArgs) -> ExitCode {
-    let failed = |what: String| {
-        eprintln!("error: {what}");
-        ExitCode::FAILURE
+fn failed(what: String) -> ExitCode {
+    eprintln!("error: {what}");
+    ExitCode::FAILURE
+}
+
+/// The `dodona` program that was named, or the one beside this.
+fn program(named: Option<PathBuf>) -> Result<PathBuf, String> {
+    let program = match (named, std::env::current_exe()) {
+        (Some(program), _) => program,
+        (None, Ok(own)) => chaos::beside(&own),
+        (None, Err(cause)) => return Err(format!("where this program is: {cause}")),
     };
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!(
+        "{} is not there: build it (`cargo build --release`) or name it with --program",
+        program.display()
+    ))
+}
+
+fn load(args: LoadArgs) -> ExitCode {
+    let dir = match tempfile::Builder::new().prefix("dodona-load-").tempdir() {
+        Ok(dir) => dir,
+        Err(cause) => return failed(format!("no folder for the network: {cause}")),
+    };
+    let program = match program(args.program) {
+        Ok(program) => program,
+        Err(what) => return failed(what),
+    };
+    let load = Load {
+        program,
+        dir: dir.path().to_path_buf(),
+        validators: args.validators,
+        rate: args.rate,
+        time: args.time.into(),
+        block_time: args.block_time.into(),
+        seed: args.seed,
+    };
+    let taken = match load::run(&load, &mut |line| eprintln!("{line}")) {
+        Ok(taken) => taken,
+        Err(error) => return failed(error.to_string()),
+    };
+    if args.json {
+        println!("{}", serde_json::json!(taken));
+        return ExitCode::SUCCESS;
+    }
+    let [block, slow_block] = taken.block_ms;
+    let [finality, slow_finality] = taken.finality_ms;
+    println!(
+        "{} payloads handed in within {:.0} s by {} workers of {} topics, {} refused",
+        taken.offered, taken.seconds, taken.workers, taken.topics, taken.refused
+    );
+    if let Some(cause) = &taken.first_refusal {
+        println!("the first refusal: {cause}");
+    }
+    println!(
+        "in blocks         {:.0} transactions/s, {} waiting at the end, gone {:.1} s later",
+        taken.per_second, taken.waiting, taken.drained
+    );
+    println!("looked up         {} payloads, {} executed without an error", taken.sampled, taken.executed);
+    println!("from block to block   {block:.0} ms (95 %: {slow_block:.0} ms), {} blocks", taken.blocks);
+    println!("proposal to block     {finality:.0} ms (95 %: {slow_finality:.0} ms)");
+    println!(
+        "memory            {:.0} MiB at most; folder grew {} bytes a block; epochs of topic 1 scored: {}",
+        taken.memory_mib, taken.growth, taken.scored
+    );
+    println!("one core checks the two signatures of {:.0} payloads a second", taken.signatures_alone);
+    ExitCode::SUCCESS
+}
+
+fn chaos(args: ChaosArgs) -> ExitCode {
     let temporary = match tempfile::Builder::new().prefix("dodona-chaos-").tempdir() {
         Ok(dir) => dir,
         Err(cause) => return failed(format!("no folder for the network: {cause}")),
     };
     let dir = args.home.clone().unwrap_or_else(|| temporary.path().to_path_buf());
-    let program = match (args.program, std::env::current_exe()) {
-        (Some(program), _) => program,
-        (None, Ok(own)) => chaos::beside(&own),
-        (None, Err(cause)) => return failed(format!("where this program is: {cause}")),
+    let program = match program(args.program) {
+        Ok(program) => program,
+        Err(what) => return failed(what),
     };
-    if !program.is_file() {
-        return failed(format!(
-            "{} is not there: build it (`cargo build --release`) or name it with --program",
-            program.display()
-        ));
-    }
     let soak = Soak {
         program,
         dir: dir.clone(),

@@ -523,11 +523,12 @@ impl Cluster {
                 }
             }
             Effect::PublishConsensusMsg(msg, _) => self.publish(i, msg),
-            // As on the wire: what was refused a signature is not sent.
-            Effect::PublishLivenessMsg(LivenessMsg::Vote(vote), _) if vote.signature == Signature::NONE => {}
-            Effect::RepublishVote(vote, _) if vote.signature == Signature::NONE => {}
+            Effect::PublishLivenessMsg(LivenessMsg::Vote(vote), _) | Effect::RepublishVote(vote, _) => {
+                if let Some(vote) = self.nodes[i].spoken(vote) {
+                    self.broadcast(i, Msg::Liveness(LivenessMsg::Vote(vote)));
+                }
+            }
             Effect::PublishLivenessMsg(msg, _) => self.broadcast(i, Msg::Liveness(msg)),
-            Effect::RepublishVote(vote, _) => self.broadcast(i, Msg::Liveness(LivenessMsg::Vote(vote))),
             Effect::RepublishRoundCertificate(certificate, _) => {
                 self.broadcast(i, Msg::Liveness(LivenessMsg::SkipRoundCertificate(certificate)));
             }
@@ -617,13 +618,14 @@ impl Cluster {
 
     /// Sends a vote or a proposal; a liar sends some nodes this, some that, and some both.
     fn publish(&mut self, i: usize, msg: SignedConsensusMsg<Ctx>) {
-        let signature = match &msg {
-            SignedConsensusMsg::Vote(vote) => vote.signature,
-            SignedConsensusMsg::Proposal(proposal) => proposal.signature,
+        let msg = match msg {
+            SignedConsensusMsg::Vote(vote) => match self.nodes[i].spoken(vote) {
+                Some(vote) => SignedConsensusMsg::Vote(vote),
+                None => return,
+            },
+            SignedConsensusMsg::Proposal(proposal) if proposal.signature == Signature::NONE => return,
+            proposal => proposal,
         };
-        if signature == Signature::NONE {
-            return;
-        }
         let other = match &msg {
             SignedConsensusMsg::Vote(vote) if matches!(vote.value, NilOrVal::Val(_)) => {
                 let other = Vote { value: NilOrVal::Nil, ..vote.message.clone() };

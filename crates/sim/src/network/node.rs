@@ -424,6 +424,16 @@ fn ready<F: Future>(future: F) -> F::Output {
     }
 }
 
+impl Node {
+    /// As on the wire: what leaves in the place of a vote that was refused a signature is what was said there before.
+    pub fn spoken(&self, vote: SignedVote<Ctx>) -> Option<SignedVote<Ctx>> {
+        if vote.signature != Signature::NONE {
+            return Some(vote);
+        }
+        self.disk.mark.instead(&vote.message).map(|old| self.signer.vote(old))
+    }
+}
+
 /// A key behind its guard, as in the engine.
 struct Pen<'a> {
     signer: &'a KeySigner,

@@ -1,7 +1,7 @@
 //! One node of a network on this machine: its folder, its ports, its process.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -88,6 +88,9 @@ pub enum MemberError {
     /// A name that is none.
     #[error("{0}")]
     Name(String),
+    /// Somebody runs the network in this folder.
+    #[error("a network runs in {} already: end it first, or choose another folder", .0.display())]
+    InUse(PathBuf),
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> MemberError + use<> {
@@ -129,6 +132,28 @@ impl Turn {
     }
 }
 
+/// A folder whose network is run by this process, as long as this lives.
+#[derive(Debug)]
+pub struct Tenancy(#[expect(dead_code, reason = "a lock is there to be held")] File);
+
+impl Tenancy {
+    /// Takes the folder, which is made if there is none.
+    ///
+    /// # Errors
+    /// [`MemberError::InUse`] if another process runs its network; [`MemberError::Io`].
+    pub fn take(dir: &Path) -> Result<Self, MemberError> {
+        fs::create_dir_all(dir).map_err(failed("cannot make", dir))?;
+        let path = dir.join("localnet.lock");
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(failed("cannot write", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(MemberError::InUse(dir.to_path_buf())),
+            Err(TryLockError::Error(cause)) => Err(failed("cannot lock", &path)(cause)),
+        }
+    }
+}
+
 /// Waits a while for the ports of a network that was made earlier, as its nodes may still be ending; nodes whose ports
 /// somebody else has by now get others, which all settings are told. Whether there were such nodes.
 ///
@@ -167,7 +192,10 @@ pub fn find_ports(members: &mut [Member]) -> Result<bool, MemberError> {
             }
         }
         let path = member.home.join(CONFIG_FILE);
-        fs::write(&path, member.file.to_toml()).map_err(failed("cannot write", &path))?;
+        // A kill in between leaves the old settings whole.
+        let part = path.with_extension("part");
+        let written = fs::write(&part, member.file.to_toml()).and_then(|()| fs::rename(&part, &path));
+        written.map_err(failed("cannot write", &path))?;
     }
     Ok(true)
 }

@@ -1,7 +1,9 @@
-//! Whole networks of real processes on this machine: for `dodona localnet`, and for the soak that breaks them. Here are
+//! Whole networks of real processes on this machine: for `dodona localnet`, for the soak that breaks them, and for the
+//! load that shows how much they take. Here are
 //! clocks, disks and sockets; everything else of the judge does without.
 
 pub mod chaos;
+pub mod load;
 pub mod member;
 mod room;
 pub mod wire;
