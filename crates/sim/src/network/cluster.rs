@@ -477,6 +477,7 @@ impl Cluster {
             let doomed = self.doomed[i] && !effects.is_empty() && !replaying;
             if doomed {
                 effects.truncate(self.random.below(effects.len() + 1));
+                self.nodes[i].cut_off(effects.len());
             }
             for effect in effects {
                 self.perform(i, effect, replaying, &mut inputs)?;

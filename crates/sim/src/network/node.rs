@@ -83,6 +83,8 @@ pub(super) struct Node {
     pub canary: Option<Canary>,
     /// Signatures that its guard refused.
     pub refused: u64,
+    /// The guard's file as the last input left it, after how many of its effects.
+    marks: Vec<(usize, Mark)>,
 }
 
 /// What a crash leaves.
@@ -145,7 +147,7 @@ impl Node {
         // Every version may be asked for a proof: runs are short.
         let store = Store::memory(Config::default());
         let disk = Disk { store, log: Vec::new(), undecided: BTreeMap::new(), mark: Mark::default() };
-        Self { signer, address, disk, life: None, lives: 0, program, canary, refused: 0 }
+        Self { signer, address, disk, life: None, lives: 0, program, canary, refused: 0, marks: Vec::new() }
     }
 
     /// Begins a life with what is on the disk.
@@ -198,11 +200,13 @@ impl Node {
     /// certificate) changes nothing.
     pub fn input(&mut self, input: Input<Ctx>) -> Vec<Effect<Ctx>> {
         let mut effects = Vec::new();
+        self.marks = vec![(0, self.disk.mark)];
         let Some(life) = &mut self.life else { return effects };
         let (core, metrics) = (&mut life.core, &life.metrics);
         let mut pen = Pen {
             signer: &self.signer,
             mark: (self.canary != Some(Canary::Guard)).then_some(&mut self.disk.mark),
+            marks: &mut self.marks,
             refused: &mut self.refused,
         };
         let _: Result<(), Error<Ctx>> = process!(
@@ -212,6 +216,13 @@ impl Node {
             with: effect => answered(effect, &mut pen, &mut effects)
         );
         effects
+    }
+
+    /// What the last input did to the guard's file, had the node died after so many of its effects: signatures that
+    /// come behind those were not given.
+    pub fn cut_off(&mut self, effects: usize) {
+        let given = self.marks.iter().rev().find(|(before, _)| *before <= effects);
+        self.disk.mark = given.map_or(self.disk.mark, |(_, mark)| *mark);
     }
 
     /// The block of this node for a round: after a restart the same as before.
@@ -439,15 +450,19 @@ struct Pen<'a> {
     signer: &'a KeySigner,
     /// None: nobody guards it.
     mark: Option<&'a mut Mark>,
+    marks: &'a mut Vec<(usize, Mark)>,
     refused: &'a mut u64,
 }
 
 impl Pen<'_> {
-    fn sign(&mut self, request: &SignRequest<'_>) -> Signature {
+    fn sign(&mut self, request: &SignRequest<'_>, before: usize) -> Signature {
         let domain = &self.signer.domain;
         if let Some(mark) = self.mark.as_deref_mut() {
             match mark.after(request, domain) {
-                Ok(next) => *mark = next,
+                Ok(next) => {
+                    *mark = next;
+                    self.marks.push((before, next));
+                }
                 Err(_) => {
                     *self.refused += 1;
                     return Signature::NONE;
@@ -468,11 +483,11 @@ fn answered(
     let d = &pen.signer.domain;
     Ok(match effect {
         Effect::SignVote(v, r) => {
-            let signature = pen.sign(&SignRequest::Vote(&v));
+            let signature = pen.sign(&SignRequest::Vote(&v), out.len());
             r.resume_with(SignedVote::new(v, signature))
         }
         Effect::SignProposal(p, r) => {
-            let signature = pen.sign(&SignRequest::Proposal(&p));
+            let signature = pen.sign(&SignRequest::Proposal(&p), out.len());
             r.resume_with(SignedProposal::new(p, signature))
         }
         Effect::VerifySignature(m, key, r) => {
