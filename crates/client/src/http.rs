@@ -1,12 +1,13 @@
 //! The way to a node over its REST door: questions as bytes in base64, transactions likewise. Blocking, because a
 //! command asks one thing after the other.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dodona_proto::tx::{TxHash, hash};
 use serde::Deserialize;
 use serde_json::json;
+use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::{ClientError, Transport};
 
@@ -14,6 +15,17 @@ use crate::{ClientError, Transport};
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer, bytes: an epoch of ten thousand members fits.
 const MAX_ANSWER: u64 = 256 << 20;
+
+/// What asks over HTTP and HTTPS, waits so long for a whole answer, and takes any status for one. It trusts the
+/// certificates that the system trusts.
+pub fn agent(timeout: Duration) -> ureq::Agent {
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false);
+    config.tls_config(tls).build().into()
+}
 
 /// A node's REST door.
 #[derive(Clone, Debug)]
@@ -39,9 +51,7 @@ struct Problem {
 impl Http {
     /// A door such as `http://127.0.0.1:1317`.
     pub fn new(base: &str) -> Self {
-        let config =
-            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
-        Self { base: base.trim_end_matches('/').to_string(), agent: config.into() }
+        Self { base: base.trim_end_matches('/').to_string(), agent: agent(TIMEOUT) }
     }
 
     /// A page that answers in JSON, such as `/dodona/v1/blocks/7`. Good for other doors of a node too.

@@ -22,7 +22,7 @@ use dodona_proto::{
 };
 use prost::Message;
 
-pub use http::Http;
+pub use http::{Http, agent};
 pub use wallet::Wallet;
 
 /// The way to a node.

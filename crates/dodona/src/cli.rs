@@ -72,6 +72,22 @@ pub enum Command {
     Status(StatusArgs),
     /// Which other nodes a node is connected to
     Peers(PeersArgs),
+    /// Look for what keeps a node or a participant from working, with a way out for each; ends with 1 if something does
+    Doctor(DoctorArgs),
+    /// The settings of a node
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for every command
+    Man {
+        /// Folder for dodona.1, dodona-worker-run.1 and so on
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// One formula: JSON on standard input, JSON on standard output
     Mechanism {
         /// combine, network-losses, regrets, reputer-consensus, scores, reward-split, emission, sortition or subnet-epoch
@@ -475,6 +491,76 @@ pub enum ExportCommand {
         out: Option<PathBuf>,
         #[command(flatten)]
         node: NodeArgs,
+    },
+    /// A table of all epochs: answers, truths, losses
+    Epochs(TableArgs),
+    /// A table of who earned what in which epoch
+    Rewards(TableArgs),
+    /// A table of who staked what
+    Stakes(TableArgs),
+}
+
+/// What a table is of.
+#[derive(Args)]
+pub struct TableArgs {
+    /// The topic's number
+    #[arg(long)]
+    pub topic: u64,
+    /// From this epoch on, by its consecutive number
+    #[arg(long, value_name = "EPOCH", default_value_t = 0)]
+    pub from: u64,
+    /// Only what concerns this account
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// csv: a line of names, then rows; jsonl: an object per row
+    #[arg(long, value_enum, default_value = "csv")]
+    pub format: Format,
+    /// File to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// How a table is written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Csv,
+    Jsonl,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// RPC address of the node
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:26657", env = "DODONA_RPC_URL")]
+    pub rpc: String,
+    /// Look at this node's folder too: settings, keys, ports, disk
+    #[arg(long, value_name = "DIR", env = "DODONA_HOME")]
+    pub home: Option<PathBuf>,
+    /// Look at the balance of this address, or of this key of `dodona keys`
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Folder of the encrypted keys [default: ~/.dodona/keys]
+    #[arg(long, value_name = "DIR", env = "DODONA_KEYS")]
+    pub keys: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Every setting `dodona start` would use
+    Show {
+        /// The node's folder
+        #[arg(long, value_name = "DIR", env = "DODONA_HOME")]
+        home: PathBuf,
+        /// Say where each comes from: an environment variable, the file, or the default
+        #[arg(long)]
+        origin: bool,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
     },
 }
 

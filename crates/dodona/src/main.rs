@@ -40,6 +40,10 @@ fn main() -> ExitCode {
         cli::Command::Localnet(args) => cmd::localnet::run(args),
         cli::Command::Status(args) => cmd::status::status(args),
         cli::Command::Peers(args) => cmd::status::peers(args),
+        cli::Command::Doctor(args) => cmd::doctor::run(args),
+        cli::Command::Config(command) => cmd::config::run(command),
+        cli::Command::Completions { shell } => cmd::shell::completions(shell),
+        cli::Command::Man { out } => cmd::shell::man(out.as_deref()),
         cli::Command::Mechanism { name } => return cmd::mechanism::stdio(&name),
     };
     match outcome {

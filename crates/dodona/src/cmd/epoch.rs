@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::net;
+use super::{net, tables};
 use crate::{
     cli::{ExportCommand, Output},
     output::print,
@@ -48,7 +48,12 @@ struct Exported {
 }
 
 pub fn export(command: ExportCommand) -> Result<()> {
-    let ExportCommand::Epoch { topic, epoch, out, node } = command;
+    let (topic, epoch, out, node) = match command {
+        ExportCommand::Epoch { topic, epoch, out, node } => (topic, epoch, out, node),
+        ExportCommand::Epochs(args) => return tables::epochs(&args),
+        ExportCommand::Rewards(args) => return tables::rewards(&args),
+        ExportCommand::Stakes(args) => return tables::stakes(&args),
+    };
     let client = net::client(&node);
     let view = match epoch {
         Some(nonce) => client.epoch(topic, nonce)?,

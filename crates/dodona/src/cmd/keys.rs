@@ -131,7 +131,7 @@ fn unlocked(name: &str, unlock: &UnlockArgs) -> Result<Secret> {
 }
 
 /// The folder that was named, or the one of this user.
-fn store(dir: Option<&Path>) -> Result<KeyStore> {
+pub fn store(dir: Option<&Path>) -> Result<KeyStore> {
     let dir = match dir {
         Some(dir) => dir.to_path_buf(),
         None => {

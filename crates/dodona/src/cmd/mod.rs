@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub mod backtest;
+pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod epoch;
 pub mod explain;
 pub mod genesis;
@@ -16,9 +18,11 @@ mod report;
 pub mod role;
 mod run;
 mod screen;
+pub mod shell;
 pub mod snapshot;
 pub mod start;
 pub mod status;
+mod tables;
 pub mod topic;
 pub mod trust;
 pub mod verify;

@@ -163,7 +163,7 @@ fn named(persistent: &[String]) -> Result<Vec<PeerAddress>> {
 }
 
 /// The file, and over it what was said on the command line or in the environment.
-fn settings(args: &StartArgs) -> Result<NodeFile> {
+pub fn settings(args: &StartArgs) -> Result<NodeFile> {
     let mut file = NodeFile::read(&args.home)?;
     if let Some(name) = &args.moniker {
         file.moniker = Moniker::try_from(name.clone()).map_err(anyhow::Error::msg)?;

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Adapter, AdapterError, Answer, Context, HTTP_HISTORY, MAX_ANSWER, wire};
+use dodona_client::agent;
 
-/// What asks over HTTP, and waits so long for a whole answer.
-pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).build().into()
-}
+use super::{Adapter, AdapterError, Answer, Context, HTTP_HISTORY, MAX_ANSWER, wire};
 
 /// An endpoint that answers posted questions.
 pub struct Endpoint {

@@ -11,7 +11,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use built_in::BuiltIn;
 pub use http::Endpoint;
-pub(crate) use http::agent;
 pub use process::{Process, Python};
 
 use crate::series::Point;

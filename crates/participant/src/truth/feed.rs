@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dodona_client::agent;
 use serde_json::Value;
 
 use super::{Happened, MAX_BODY, MAX_SOURCES, Question, Raw, Truth, TruthError, TruthSource};
-use crate::adapter::agent;
 
 /// Shortest and longest pause after a failed round.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -1,0 +1,313 @@
+//! `dodona export epochs|rewards|stakes`: what a node knows of a topic as a table, for spreadsheets and notebooks.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, ErrorKind, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+use dodona_client::{Client, Http};
+use dodona_proto::{
+    path,
+    topics::{
+        QueryDelegationsRequest, QueryDelegationsResponse, QueryEpochResponse, QueryStakesRequest,
+        QueryStakesResponse,
+    },
+};
+use serde_json::{Map, Value};
+
+use super::net;
+use crate::cli::{Format, TableArgs};
+
+/// Columns of a table; an empty cell is something that is not known or does not apply.
+const EPOCHS: [&str; 15] = [
+    "epoch",
+    "nonce",
+    "state",
+    "label",
+    "combined",
+    "naive",
+    "mean",
+    "median",
+    "truth",
+    "network_loss",
+    "mean_loss",
+    "median_loss",
+    "reward_uallo",
+    "combined_block",
+    "scored_block",
+];
+const REWARDS: [&str; 11] = [
+    "epoch",
+    "nonce",
+    "scored_block",
+    "role",
+    "address",
+    "name",
+    "value",
+    "weight",
+    "loss",
+    "score",
+    "reward_uallo",
+];
+const STAKES: [&str; 5] = ["reputer", "delegator", "kind", "amount_uallo", "pending_uallo"];
+
+/// Where rows go, one after the other: a table of any length needs no memory.
+struct Sheet<'a> {
+    to: Box<dyn Write>,
+    format: Format,
+    columns: &'a [&'static str],
+    rows: u64,
+}
+
+impl<'a> Sheet<'a> {
+    fn open(out: Option<&Path>, format: Format, columns: &'a [&'static str]) -> Result<Self> {
+        let to: Box<dyn Write> = match out {
+            None => Box::new(BufWriter::new(io::stdout())),
+            Some(path) => {
+                let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+                Box::new(BufWriter::new(file))
+            }
+        };
+        let mut sheet = Self { to, format, columns, rows: 0 };
+        if format == Format::Csv {
+            writeln!(sheet.to, "{}", columns.join(","))?;
+        }
+        Ok(sheet)
+    }
+
+    fn row(&mut self, cells: &[Value]) -> Result<()> {
+        self.rows += 1;
+        match self.format {
+            Format::Csv => {
+                let cells: Vec<String> = cells.iter().map(cell).collect();
+                writeln!(self.to, "{}", cells.join(","))?;
+            }
+            Format::Jsonl => {
+                let named = self.columns.iter().zip(cells);
+                let row: Map<String, Value> =
+                    named.map(|(name, v)| ((*name).to_string(), v.clone())).collect();
+                writeln!(self.to, "{}", Value::Object(row))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A cell as CSV wants it.
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+pub fn epochs(args: &TableArgs) -> Result<()> {
+    whole(table(args, &EPOCHS, |client, sheet| every(client, args, |epoch| epoch_rows(epoch, sheet))))
+}
+
+pub fn rewards(args: &TableArgs) -> Result<()> {
+    whole(table(args, &REWARDS, |client, sheet| {
+        every(client, args, |epoch| reward_rows(epoch, args.address.as_deref(), sheet))
+    }))
+}
+
+pub fn stakes(args: &TableArgs) -> Result<()> {
+    whole(table(args, &STAKES, |client, sheet| stake_rows(client, args, sheet)))
+}
+
+/// A reader who has gone away is no error.
+fn whole(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) =>
+        {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn table(
+    args: &TableArgs,
+    columns: &[&'static str],
+    fill: impl FnOnce(&Client<Http>, &mut Sheet<'_>) -> Result<()>,
+) -> Result<()> {
+    let client = net::client(&args.node);
+    client.topic(args.topic)?; // a topic that does not exist is told before a file is made
+    let mut sheet = Sheet::open(args.out.as_deref(), args.format, columns)?;
+    fill(&client, &mut sheet)?;
+    sheet.to.flush()?;
+    Ok(())
+}
+
+/// Every epoch the node keeps, oldest first.
+fn every(
+    client: &Client<Http>,
+    args: &TableArgs,
+    mut take: impl FnMut(&QueryEpochResponse) -> Result<()>,
+) -> Result<()> {
+    let mut next = args.from;
+    loop {
+        let page = client.epochs(args.topic, next, 0)?.epochs;
+        let Some(last) = page.last() else { return Ok(()) };
+        next = last.epoch + 1;
+        for epoch in &page {
+            take(epoch)?;
+        }
+    }
+}
+
+fn epoch_rows(epoch: &QueryEpochResponse, sheet: &mut Sheet<'_>) -> Result<()> {
+    let answered = epoch.combined_at > 0;
+    let known = |number: f64| if answered { Value::from(number) } else { Value::Null };
+    let maybe = |number: Option<f64>| number.map_or(Value::Null, Value::from);
+    let block = |height: u64| if height > 0 { Value::from(height) } else { Value::Null };
+    let mut row = |label: &str, numbers: [Value; 5]| {
+        let [combined, naive, mean, median, truth] = numbers;
+        sheet.row(&[
+            epoch.epoch.into(),
+            epoch.nonce.into(),
+            epoch.state.as_str().into(),
+            label.into(),
+            combined,
+            naive,
+            mean,
+            median,
+            truth,
+            maybe(epoch.network_loss),
+            maybe(epoch.mean_loss),
+            maybe(epoch.median_loss),
+            epoch.reward.as_str().into(),
+            block(epoch.combined_at),
+            block(epoch.scored_at),
+        ])
+    };
+    if epoch.columns.len() > 1 {
+        for c in &epoch.columns {
+            let numbers = [known(c.combined), known(c.naive), known(c.mean), known(c.median), maybe(c.truth)];
+            row(&c.label, numbers)?;
+        }
+        return Ok(());
+    }
+    let e = epoch;
+    row("", [known(e.combined), known(e.naive), known(e.mean), known(e.median), maybe(e.truth)])
+}
+
+fn reward_rows(epoch: &QueryEpochResponse, address: Option<&str>, sheet: &mut Sheet<'_>) -> Result<()> {
+    if epoch.state != "scored" {
+        return Ok(());
+    }
+    let wanted = |who: &str| address.is_none_or(|address| address == who);
+    let maybe = |number: Option<f64>| number.map_or(Value::Null, Value::from);
+    for part in epoch.parts.iter().filter(|part| wanted(&part.address)) {
+        let role = if part.forecaster { "forecaster" } else { "inferer" };
+        // Several labels are several numbers: they are in `dodona export epoch`.
+        let value = if part.values.len() > 1 { Value::Null } else { part.value.into() };
+        sheet.row(&[
+            epoch.epoch.into(),
+            epoch.nonce.into(),
+            epoch.scored_at.into(),
+            role.into(),
+            part.address.as_str().into(),
+            part.name.as_str().into(),
+            value,
+            part.weight.into(),
+            maybe(part.loss),
+            maybe(part.score),
+            part.reward.as_str().into(),
+        ])?;
+    }
+    for truth in epoch.truths.iter().filter(|truth| wanted(&truth.address)) {
+        let value = if truth.values.len() > 1 { Value::Null } else { truth.value.into() };
+        sheet.row(&[
+            epoch.epoch.into(),
+            epoch.nonce.into(),
+            epoch.scored_at.into(),
+            "reputer".into(),
+            truth.address.as_str().into(),
+            truth.name.as_str().into(),
+            value,
+            Value::Null,
+            Value::Null,
+            truth.score.into(),
+            truth.reward.as_str().into(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn stake_rows(client: &Client<Http>, args: &TableArgs, sheet: &mut Sheet<'_>) -> Result<()> {
+    let wanted = |who: &str| args.address.as_deref().is_none_or(|address| address == who);
+    let mut start_after = String::new();
+    loop {
+        let request = QueryStakesRequest { topic_id: args.topic, start_after: start_after.clone(), limit: 0 };
+        let page: QueryStakesResponse = client.ask(path::STAKES, &request)?;
+        let Some(last) = page.rows.last() else { break };
+        if last.reputer == start_after {
+            break;
+        }
+        start_after.clone_from(&last.reputer);
+        for row in &page.rows {
+            let reputer = row.reputer.as_str();
+            if wanted(reputer) {
+                sheet.row(&[
+                    reputer.into(),
+                    "".into(),
+                    "own".into(),
+                    row.own.as_str().into(),
+                    Value::Null,
+                ])?;
+            }
+            if row.delegated != "0" {
+                delegation_rows(client, args, reputer, sheet)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn delegation_rows(
+    client: &Client<Http>,
+    args: &TableArgs,
+    reputer: &str,
+    sheet: &mut Sheet<'_>,
+) -> Result<()> {
+    let wanted = |who: &str| args.address.as_deref().is_none_or(|address| address == who);
+    let (topic_id, reputer) = (args.topic, reputer.to_string());
+    let request = QueryDelegationsRequest { topic_id, reputer: reputer.clone(), delegator: String::new() };
+    let delegations: QueryDelegationsResponse = client.ask(path::DELEGATIONS, &request)?;
+    for row in delegations.rows.iter().filter(|row| wanted(&reputer) || wanted(&row.delegator)) {
+        let (delegator, amount, pending) =
+            (row.delegator.as_str(), row.amount.as_str(), row.pending.as_str());
+        sheet.row(&[
+            reputer.as_str().into(),
+            delegator.into(),
+            "delegated".into(),
+            amount.into(),
+            pending.into(),
+        ])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_with_odd_characters_is_quoted() {
+        for (value, wanted) in [
+            (Value::from("plain"), "plain"),
+            (Value::from("a,b"), "\"a,b\""),
+            (Value::from("say \"x\""), "\"say \"\"x\"\"\""),
+            (Value::Null, ""),
+            (Value::from(1.5), "1.5"),
+        ] {
+            assert_eq!(cell(&value), wanted);
+        }
+    }
+}
