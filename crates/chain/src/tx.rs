@@ -23,8 +23,9 @@ use dodona_proto::{
     sign::{self, SignError},
     subnets::{
         MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron,
-        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake,
-        MsgSetWeights, MsgStake, MsgStartSubnet, MsgUnstake,
+        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
+        MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet,
+        MsgTriggerEpoch, MsgUnstake,
     },
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
@@ -237,6 +238,9 @@ messages! {
     Serve(MsgServe), SERVE, sender, subnets::handle::serve;
     SetAutoStake(MsgSetAutoStake), SET_AUTO_STAKE, sender, subnets::handle::set_auto_stake;
     ClaimRoot(MsgClaimRoot), CLAIM_ROOT, sender, subnets::handle::claim_root;
+    SetChildren(MsgSetChildren), SET_CHILDREN, sender, subnets::handle::set_children;
+    SetChildkeyTake(MsgSetChildkeyTake), SET_CHILDKEY_TAKE, sender, subnets::handle::set_childkey_take;
+    TriggerEpoch(MsgTriggerEpoch), TRIGGER_EPOCH, sender, subnets::handle::trigger_epoch;
     DissolveSubnet(MsgDissolveSubnet), DISSOLVE_SUBNET, sender, subnets::handle::dissolve;
     InsertWorkerPayload(emissions::InsertWorkerPayload), V10_WORKER, sender, emissions::insert_worker_payload;
     InsertReputerPayload(emissions::InsertReputerPayload), V10_REPUTER, sender, emissions::insert_reputer_payload;

@@ -159,6 +159,12 @@ pub mod url {
     pub const SET_AUTO_STAKE: &str = "/dodona.subnets.v1.MsgSetAutoStake";
     /// Collect dividends of root stake.
     pub const CLAIM_ROOT: &str = "/dodona.subnets.v1.MsgClaimRoot";
+    /// Lend a hotkey's stake to others.
+    pub const SET_CHILDREN: &str = "/dodona.subnets.v1.MsgSetChildren";
+    /// What a hotkey keeps of the dividends of stake it was lent.
+    pub const SET_CHILDKEY_TAKE: &str = "/dodona.subnets.v1.MsgSetChildkeyTake";
+    /// An epoch before its time.
+    pub const TRIGGER_EPOCH: &str = "/dodona.subnets.v1.MsgTriggerEpoch";
     /// End a subnet.
     pub const DISSOLVE_SUBNET: &str = "/dodona.subnets.v1.MsgDissolveSubnet";
     /// `InsertWorkerPayload` of published clients.

@@ -15,7 +15,7 @@ use dodona_mechanism::{
 
 use super::{
     book::{math, pay_in},
-    clear, epoch,
+    clear, epoch, family,
     rules::Rules,
     state::{MARKETS, Market, NETWORK, Netuid, SUBNETS, Subnet, UNIT, rules},
 };
@@ -93,6 +93,7 @@ pub(crate) fn begin(ctx: &mut Ctx, available: u128) -> Result<u128, Failure> {
         market.epochs += 1;
         MARKETS.put(ctx.state, netuid, &market);
         attempt(ctx, *netuid, "epoch", |ctx| epoch::run(ctx, &rules, *netuid, subnet))?;
+        attempt(ctx, *netuid, "children", |ctx| family::due(ctx, *netuid))?;
     }
     for (netuid, subnet, _) in &rows {
         let Some(started) = subnet.started.filter(|&started| started <= now) else { continue };

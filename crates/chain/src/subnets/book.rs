@@ -16,8 +16,8 @@ use super::{
     error::SubnetError,
     rules::Rules,
     state::{
-        HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, NETWORK, Netuid, RATES, ROOT, STAKES,
-        Stakes, UNIT, network,
+        CHILDREN, HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, NETWORK, Netuid, PARENTS, RATES,
+        ROOT, STAKES, Stakes, UNIT, network,
     },
 };
 use crate::{accounts, bank, error::Failure, state::State};
@@ -42,18 +42,36 @@ pub(super) fn staked(read: &impl Read, netuid: Netuid, hotkey: Key) -> Result<u6
     Ok(STAKES.get(read, &(netuid, hotkey))?.unwrap_or_default().value)
 }
 
-/// What a hotkey's stake weighs in a subnet (S 15.1): both kinds of stake. The one place that childkeys will change.
+/// Both kinds of stake upon a hotkey, lent or not.
 pub(super) fn stake_of(read: &impl Read, netuid: Netuid, hotkey: Key) -> Result<payout::Stake, StoreError> {
     Ok(payout::Stake { alpha: staked(read, netuid, hotkey)?, root: staked(read, ROOT, hotkey)? })
 }
 
-/// The same as one number, base units.
+/// Fractions of stake are in 1/(2^64 - 1).
+fn fraction(amount: u64, of: u64) -> u64 {
+    // A part of a `u64` fits into one.
+    (u128::from(amount) * u128::from(of) / u128::from(u64::MAX)) as u64
+}
+
+/// What counts for a hotkey in a subnet (S 15.1), base units: both kinds of stake, without what it lends to its children,
+/// with what its parents lend to it.
 pub(super) fn weight_of(
     read: &impl Read,
     rules: &Rules,
     netuid: Netuid,
     hotkey: Key,
 ) -> Result<u64, StoreError> {
+    let own = raw_weight(read, rules, netuid, hotkey)?;
+    let lent = CHILDREN.get(read, &(netuid, hotkey))?.unwrap_or_default();
+    let mut weight = lent.iter().fold(own, |left, (part, _)| left.saturating_sub(fraction(own, *part)));
+    for (part, parent) in PARENTS.get(read, &(netuid, hotkey))?.unwrap_or_default() {
+        weight = weight.saturating_add(fraction(raw_weight(read, rules, netuid, parent)?, part));
+    }
+    Ok(weight)
+}
+
+/// Both kinds of stake as one number, base units.
+fn raw_weight(read: &impl Read, rules: &Rules, netuid: Netuid, hotkey: Key) -> Result<u64, StoreError> {
     let stake = stake_of(read, netuid, hotkey)?;
     Ok(stake.weighed(rules.root_weight).map_or(u64::MAX, |weight| u64::try_from(weight).unwrap_or(u64::MAX)))
 }

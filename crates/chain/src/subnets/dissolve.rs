@@ -9,9 +9,9 @@ use super::{
     book::{self, math, pay_out},
     rules::MECHANISMS,
     state::{
-        AUTO_STAKE, AXONS, BONDS, CHANGED, COMMITS, HOLDERS, HOLDINGS, Key, MARKETS, MARKS, MEMBERS, NETWORK,
-        Netuid, ORDERS, Order, PROMETHEUS, RATES, SCORES, STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS,
-        network,
+        AUTO_STAKE, AXONS, BONDS, CHANGED, CHILD_TAKES, CHILDREN, COMMITS, HOLDERS, HOLDINGS, Key, MARKETS,
+        MARKS, MEMBERS, NETWORK, Netuid, ORDERS, Order, PARENTS, PENDING_CHILDREN, PROMETHEUS, RATES, SCORES,
+        STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network,
     },
 };
 use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event, state::State};
@@ -47,6 +47,10 @@ pub(super) fn dissolve(ctx: &mut Ctx, netuid: Netuid) -> Result<(), Failure> {
     forget(ctx.state, &PROMETHEUS, &netuid)?;
     forget(ctx.state, &AUTO_STAKE, &netuid)?;
     forget(ctx.state, &CHANGED, &netuid)?;
+    forget(ctx.state, &CHILDREN, &netuid)?;
+    forget(ctx.state, &PARENTS, &netuid)?;
+    forget(ctx.state, &PENDING_CHILDREN, &netuid)?;
+    forget(ctx.state, &CHILD_TAKES, &netuid)?;
     for index in (0..MECHANISMS).filter_map(|mechanism| mechanism_index(netuid, mechanism)) {
         forget(ctx.state, &UPDATED, &index)?;
         forget(ctx.state, &WEIGHTS, &index)?;

@@ -10,7 +10,7 @@ use dodona_mechanism::{
         clock::{activity_cutoff, mechanism_index},
         epoch::{self, EpochInput, EpochOutput},
         fixed::Q32,
-        payout::{self, Pots},
+        payout::{self, FamilyRules, Pots},
         sparse::StoredRow,
     },
     supply::Fixed,
@@ -20,8 +20,8 @@ use super::{
     book::{self, math},
     rules::Rules,
     state::{
-        AUTO_STAKE, BONDS, COMMITS, HOTKEYS, Index, Key, MARKETS, MEMBERS, Market, Member, Netuid, SCORES,
-        Scores, Subnet, UIDS, UPDATED, WEIGHTS,
+        AUTO_STAKE, BONDS, CHILD_TAKES, CHILDREN, COMMITS, HOTKEYS, Index, Key, MARKETS, MEMBERS, Market,
+        Member, Netuid, PARENTS, SCORES, Scores, Subnet, UIDS, UPDATED, WEIGHTS,
     },
 };
 use crate::{ctx::Ctx, error::Failure, event::Event, state::State};
@@ -265,6 +265,40 @@ impl Pay<'_> {
         Ok(())
     }
 
+    /// A validator's dividend, its own part and those of the parents whose stake it used (S 16.3).
+    fn family(
+        &self,
+        state: &State,
+        hotkey: Key,
+        own: payout::Stake,
+        dividend: u64,
+    ) -> Result<Vec<(Key, u64)>, Failure> {
+        let parents = PARENTS.get(state, &(self.netuid, hotkey))?.unwrap_or_default();
+        if dividend == 0 || parents.is_empty() {
+            return Ok(vec![(hotkey, dividend)]);
+        }
+        let holder = book::owner_of(state, hotkey)?;
+        let mut relatives = Vec::with_capacity(parents.len());
+        for (fraction, parent) in &parents {
+            relatives.push(payout::Parent {
+                stake: book::stake_of(state, self.netuid, *parent)?,
+                fraction: *fraction,
+                same_holder: book::owner_of(state, *parent)? == holder,
+            });
+        }
+        let lent = CHILDREN.get(state, &(self.netuid, hotkey))?.unwrap_or_default();
+        let kept = lent.iter().fold(u64::MAX, |left, (fraction, _)| left.saturating_sub(*fraction));
+        let take = CHILD_TAKES.get(state, &(self.netuid, hotkey))?.unwrap_or_default().0;
+        let rules = FamilyRules {
+            root_weight: self.rules.root_weight,
+            take: math(Fixed::ratio(take.into(), u16::MAX.into()))?,
+            burn: Fixed::ZERO,
+        };
+        let family = math(payout::to_family(dividend, own, kept, &relatives, &rules))?;
+        let parts = parents.into_iter().map(|(_, parent)| parent).zip(family.parents);
+        Ok(std::iter::once((hotkey, family.child)).chain(parts).collect())
+    }
+
     fn validators(
         &self,
         state: &mut State,
@@ -272,20 +306,29 @@ impl Pay<'_> {
         pots: Pots,
         paid: &mut Paid,
     ) -> Result<(), Failure> {
-        let dividend = |uid: usize| u64::try_from(self.sum(uid, |o| &o.validator)).unwrap_or(u64::MAX);
-        let rows: Vec<_> =
-            self.behind.iter().enumerate().map(|(uid, stake)| (*stake, dividend(uid))).collect();
+        let mut dividends: BTreeMap<Key, u64> = BTreeMap::new();
+        for (uid, member) in self.members.iter().enumerate() {
+            let dividend = u64::try_from(self.sum(uid, |o| &o.validator)).unwrap_or(u64::MAX);
+            for (hotkey, part) in self.family(state, member.hotkey, self.behind[uid], dividend)? {
+                let sum = dividends.entry(hotkey).or_default();
+                *sum = sum.saturating_add(part);
+            }
+        }
+        let mut rows = Vec::with_capacity(dividends.len());
+        for (hotkey, dividend) in &dividends {
+            rows.push((book::stake_of(state, self.netuid, *hotkey)?, *dividend));
+        }
         let parts = math(payout::by_kind_of_stake(pots, self.rules.root_weight, &rows))?;
-        for (member, part) in self.members.iter().zip(parts) {
+        for (hotkey, part) in dividends.into_keys().zip(parts) {
             if part == Pots::default() {
                 continue;
             }
-            let take = HOTKEYS.get(state, &member.hotkey)?.map_or(0, |hotkey| hotkey.take);
+            let take = HOTKEYS.get(state, &hotkey)?.map_or(0, |hotkey| hotkey.take);
             let of = |amount: u64| (u128::from(amount) * u128::from(take) / u128::from(u16::MAX)) as u64;
             let (alpha, root) = (of(part.alpha), of(part.root));
-            book::reward(state, self.netuid, member.hotkey, part.alpha - alpha)?;
-            market.claimable += book::root_reward(state, self.netuid, member.hotkey, part.root - root)?;
-            book::to_owner(state, self.netuid, member.hotkey, alpha + root)?;
+            book::reward(state, self.netuid, hotkey, part.alpha - alpha)?;
+            market.claimable += book::root_reward(state, self.netuid, hotkey, part.root - root)?;
+            book::to_owner(state, self.netuid, hotkey, alpha + root)?;
             paid.alpha += part.alpha;
             paid.root += part.root;
         }

@@ -8,8 +8,9 @@ use dodona_store::Read;
 use super::{
     book,
     state::{
-        BONDS, COMMITS, COMMITS_MAX, HOLDERS, HOLDINGS, HOTKEYS, Key, MARKETS, MARKS, MEMBERS, Netuid,
-        ORDERS, Order, ROOT, SCORES, STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network,
+        BONDS, CHILDREN, CHILDREN_MAX, COMMITS, COMMITS_MAX, HOLDERS, HOLDINGS, HOTKEYS, Key, MARKETS, MARKS,
+        MEMBERS, Netuid, ORDERS, Order, PARENTS, PARENTS_MAX, ROOT, SCORES, STAKES, SUBNETS, UIDS, UNIT,
+        UPDATED, WEIGHTS, network,
     },
 };
 use crate::{
@@ -74,6 +75,7 @@ pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
         }
     }
     rows(read)?;
+    families(read)?;
     equal("the subnets' account holds what they count", tao * UNIT, bank::balance(read, accounts::subnets())?)
 }
 
@@ -154,6 +156,29 @@ fn members(read: &impl Read, netuid: Netuid) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// Parents and children see one another, and nobody lends more than it has.
+fn families(read: &impl Read) -> Result<(), Violation> {
+    let mut lent = BTreeMap::new();
+    for ((netuid, parent), children) in CHILDREN.scan(read, usize::MAX)? {
+        let sum: u128 = children.iter().map(|(fraction, _)| u128::from(*fraction)).sum();
+        if children.is_empty() || children.len() > CHILDREN_MAX || sum > u128::from(u64::MAX) {
+            return Err(wrong("nobody lends more than it has", hex::encode(parent)));
+        }
+        lent.extend(children.into_iter().map(|(fraction, child)| ((netuid, child, parent), fraction)));
+    }
+    for ((netuid, child), parents) in PARENTS.scan(read, usize::MAX)? {
+        if parents.is_empty() || parents.len() > PARENTS_MAX {
+            return Err(wrong("parents are few", hex::encode(child)));
+        }
+        for (fraction, parent) in parents {
+            if lent.remove(&(netuid, child, parent)) != Some(fraction) {
+                return Err(wrong("parents have children", hex::encode(parent)));
+            }
+        }
+    }
+    equal("children have parents", lent.len() as u128, 0)
 }
 
 /// Rows belong to members of mechanisms that exist.

@@ -3,7 +3,7 @@
 //!
 //! A block begins with the subnets' part of its emission (pools, accruals), then the epochs that are due; messages
 //! follow; at its end all trades of every subnet are cleared at one price. Without a subnet nothing of this happens and
-//! nothing is stored. Amounts are base units of 10^-9 of a token; the account [`crate::accounts::subnets`] holds exactly
+//! nothing is stored. Amounts are base units of 10^-9 of a token; the account `subnets` holds exactly
 //! what pools, root stake and waiting orders add up to.
 
 mod block;
@@ -12,6 +12,7 @@ mod clear;
 mod dissolve;
 mod epoch;
 mod error;
+mod family;
 pub(crate) mod handle;
 pub(crate) mod invariants;
 pub mod query;

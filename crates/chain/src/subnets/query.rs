@@ -14,7 +14,7 @@ use dodona_mechanism::{
 use dodona_proto::{
     Address,
     subnets::{
-        Endpoint as WireEndpoint, Entry, Holding, Neuron, QueryHoldingsRequest, QueryHoldingsResponse,
+        Child, Endpoint as WireEndpoint, Entry, Holding, Neuron, QueryHoldingsRequest, QueryHoldingsResponse,
         QueryMetagraphRequest, QueryMetagraphResponse, QueryNeuronRequest, QueryQuoteRequest,
         QueryQuoteResponse, QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
         Subnet as WireSubnet,
@@ -27,10 +27,11 @@ use super::{
     clear::MIN_RESERVE,
     epoch,
     handle::{Room, cost, prunable, room},
+    rules::Rules,
     state::{
-        AXONS, BONDS, COMMITS, Endpoint, HOLDERS, HOLDINGS, Index, Key, MARKETS, MEMBERS, Market, Member,
-        Netuid, PROMETHEUS, ROOT, SCORES, SUBNETS, Scores, Subnet, UIDS, UNIT, UPDATED, WEIGHTS, network,
-        rules,
+        AXONS, BONDS, CHILD_TAKES, CHILDREN, COMMITS, Endpoint, HOLDERS, HOLDINGS, Index, Key, MARKETS,
+        MEMBERS, Market, Member, Netuid, PARENTS, PENDING_CHILDREN, PROMETHEUS, ROOT, SCORES, SUBNETS,
+        Scores, Subnet, UIDS, UNIT, UPDATED, WEIGHTS, network, rules,
     },
 };
 use crate::{text::parse_amount, topics::query::ViewError};
@@ -152,6 +153,10 @@ fn entries(row: StoredRow) -> Vec<Entry> {
     row.into_iter().map(|(uid, value)| Entry { uid: uid.into(), value: value.into() }).collect()
 }
 
+fn relatives(list: Vec<(u64, Key)>) -> Vec<Child> {
+    list.into_iter().map(|(fraction, key)| Child { hotkey: Address(key).to_string(), fraction }).collect()
+}
+
 fn endpoint(endpoint: Endpoint) -> WireEndpoint {
     let ip = Ipv6Addr::from(endpoint.ip);
     WireEndpoint {
@@ -172,7 +177,7 @@ struct Frame {
     members: Vec<Member>,
     scores: Vec<Scores>,
     room: Room,
-    weight: Fixed,
+    rules: Rules,
     rows: bool,
 }
 
@@ -192,9 +197,9 @@ impl Frame {
         let members = MEMBERS.get(read, &netuid)?.unwrap_or_default();
         let scores = SCORES.get(read, &netuid)?.unwrap_or_default();
         let room = room(read, &subnet, &members, &scores, height + 1)?;
-        let weight = rules(read)?.root_weight;
+        let rules = rules(read)?;
         let mechanism = usize::from(index / dodona_mechanism::subnet::clock::SUBNETS);
-        Ok(Some(Self { netuid, index, mechanism, subnet, members, scores, room, weight, rows }))
+        Ok(Some(Self { netuid, index, mechanism, subnet, members, scores, room, rules, rows }))
     }
 
     fn neuron(&self, read: &impl Read, uid: usize) -> Result<Neuron, StoreError> {
@@ -206,6 +211,8 @@ impl Frame {
         let rank = self.room.order[..self.room.count].iter().position(|other| *other == uid);
         let row =
             |on: bool, row: Option<StoredRow>| if on { entries(row.unwrap_or_default()) } else { Vec::new() };
+        let (children_pending_from, waiting) =
+            PENDING_CHILDREN.get(read, &(self.netuid, member.hotkey))?.unwrap_or_default();
         let commits = COMMITS.get(read, &(self.index, member.hotkey))?.unwrap_or_default();
         Ok(Neuron {
             uid: place.into(),
@@ -217,7 +224,7 @@ impl Frame {
             last_update: UPDATED.get(read, &(self.index, place))?.unwrap_or(0),
             alpha_stake: stake.alpha.to_string(),
             root_stake: stake.root.to_string(),
-            stake_weight: stake.weighed(self.weight).unwrap_or(0).to_string(),
+            stake_weight: book::weight_of(read, &self.rules, self.netuid, member.hotkey)?.to_string(),
             stake: scores.stake.into(),
             consensus: scores.consensus.into(),
             trust: scores.trust.into(),
@@ -232,6 +239,13 @@ impl Frame {
             eviction_of: self.room.count as u32,
             immune_until: member.registered.saturating_add(self.subnet.hyper.immunity_period),
             protected: self.room.protected.contains(&uid),
+            children: relatives(CHILDREN.get(read, &(self.netuid, member.hotkey))?.unwrap_or_default()),
+            parents: relatives(PARENTS.get(read, &(self.netuid, member.hotkey))?.unwrap_or_default()),
+            children_pending: relatives(waiting),
+            children_pending_from,
+            childkey_take: CHILD_TAKES
+                .get(read, &(self.netuid, member.hotkey))?
+                .map_or(0, |take| take.0.into()),
             open_commits: commits.iter().filter(|c| c.registered == member.registered).count() as u32,
         })
     }

@@ -274,6 +274,10 @@ pub struct Rules {
     pub admin_freeze_window: u64,
     /// Tempos between two changes of a hyperparameter by its owner.
     pub owner_hparam_rate_limit: u64,
+    /// Blocks before a change of children counts.
+    pub children_wait: u64,
+    /// Blocks between two changes of children.
+    pub children_rate_limit: u64,
     /// Blocks between two raises of a take.
     pub take_rate_limit: u64,
 }
@@ -297,6 +301,8 @@ impl Default for Rules {
             max_epochs_per_block: 2,
             admin_freeze_window: 10,
             owner_hparam_rate_limit: 2,
+            children_wait: 7_200,
+            children_rate_limit: 150,
             take_rate_limit: 216_000,
         }
     }

@@ -12,6 +12,8 @@ use super::rules::{Hyper, Rules};
 
 /// An account inside a key.
 pub type Key = [u8; 20];
+/// Hotkeys with fractions of stake in 1/(2^64 - 1).
+pub type Relatives = Vec<(u64, Key)>;
 /// Number of a subnet.
 pub type Netuid = u16;
 /// Number of a mechanism of a subnet: mechanism * 4096 + netuid.
@@ -64,11 +66,24 @@ pub const AXONS: Map<(Netuid, Key), Endpoint> = Map::new(*b"na");
 pub const PROMETHEUS: Map<(Netuid, Key), Endpoint> = Map::new(*b"ne");
 /// (Netuid, coldkey) → upon whom its miners' pay is staked.
 pub const AUTO_STAKE: Map<(Netuid, Key), Key> = Map::new(*b"ng");
+/// (Netuid, hotkey) → whom it lends which fraction of its stake, in 1/(2^64 - 1); at most [`CHILDREN_MAX`]. Written by
+/// the begin of block when a change is due, or at once before the start.
+pub const CHILDREN: Map<(Netuid, Key), Relatives> = Map::new(*b"nf");
+/// (Netuid, hotkey) → the same seen from the child; at most [`PARENTS_MAX`].
+pub const PARENTS: Map<(Netuid, Key), Relatives> = Map::new(*b"nj");
+/// (Netuid, hotkey) → block after which, and the children it then has. Written by set_children.
+pub const PENDING_CHILDREN: Map<(Netuid, Key), (u64, Relatives)> = Map::new(*b"ny");
+/// (Netuid, hotkey) → what it keeps of lent stake's dividends in 1/65535, and block of the last raise.
+pub const CHILD_TAKES: Map<(Netuid, Key), (u16, u64)> = Map::new(*b"nz");
 /// (Netuid, name) → block in which a hyperparameter was last set by the owner.
 pub const CHANGED: Map<(Netuid, String), u64> = Map::new(*b"ni");
 
 /// Commits of one hotkey that may wait at once (S 8.2).
 pub const COMMITS_MAX: usize = 10;
+/// Children of a hotkey in a subnet (S 15.3).
+pub const CHILDREN_MAX: usize = 5;
+/// Hotkeys that lend their stake to one, in a subnet. Ours: loops over them run in every epoch.
+pub const PARENTS_MAX: usize = 64;
 /// Orders of one subnet in one block.
 pub const ORDERS_MAX: u32 = 512;
 

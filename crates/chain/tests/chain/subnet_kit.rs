@@ -5,11 +5,12 @@ use dodona_proto::{
     commit::digest,
     path,
     subnets::{
-        Holding, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake,
-        MsgRegisterNeuron, MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetHyperparameters,
-        MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet, MsgUnstake,
-        QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse,
-        QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet,
+        Child, Holding, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake,
+        MsgRegisterNeuron, MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
+        MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet,
+        MsgTriggerEpoch, MsgUnstake, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest,
+        QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
+        Subnet,
     },
     tx::pack,
     url,
@@ -143,6 +144,27 @@ pub fn claim_root(from: &str, hotkey: &str) -> Tx {
 pub fn serve(hotkey: &str, netuid: u32, ip: &str, port: u32) -> Tx {
     let message = MsgServe { sender: text(hotkey), netuid, ip: ip.into(), port, ..Default::default() };
     Tx::new(hotkey, vec![pack(url::SERVE, &message)])
+}
+
+/// Fractions in 1/(2^64 - 1).
+pub fn children(from: &str, netuid: u32, hotkey: &str, children: &[(u64, &str)]) -> Tx {
+    let child = |(fraction, hotkey): &(u64, &str)| Child { hotkey: text(hotkey), fraction: *fraction };
+    let message = MsgSetChildren {
+        sender: text(from),
+        netuid,
+        hotkey: text(hotkey),
+        children: children.iter().map(child).collect(),
+    };
+    Tx::new(from, vec![pack(url::SET_CHILDREN, &message)])
+}
+
+pub fn child_take(from: &str, netuid: u32, hotkey: &str, take: u32) -> Tx {
+    let message = MsgSetChildkeyTake { sender: text(from), netuid, hotkey: text(hotkey), take };
+    Tx::new(from, vec![pack(url::SET_CHILDKEY_TAKE, &message)])
+}
+
+pub fn trigger(from: &str, netuid: u32) -> Tx {
+    Tx::new(from, vec![pack(url::TRIGGER_EPOCH, &MsgTriggerEpoch { sender: text(from), netuid })])
 }
 
 pub fn dissolve(from: &str, netuid: u32) -> Tx {

@@ -537,3 +537,53 @@ fn what_the_chain_pays_a_subnet_the_topics_do_not_get_twice() {
     // A quarter of three quarters of eight.
     assert_eq!(after - before, whole(3) / 2);
 }
+
+#[test]
+fn lent_stake_counts_for_the_child_and_its_dividends_come_home() {
+    let mut net = market();
+    net.done(&[rules("carol", &[("children_wait", "15")])]);
+    let half = u64::MAX / 2;
+    for (tx, says) in [
+        (children("r2", 1, "r2", &[(half, "r2")]), "another hotkey"),
+        (children("r2", 1, "r2", &[(half, "r3"), (half, "r3")]), "another hotkey"),
+        (children("r2", 1, "r2", &[(u64::MAX, "r3"), (1, "w1")]), "at most 2^64 - 1"),
+        (children("r2", 1, "r2", &[(0, "r3")]), "above 0"),
+        (children("r2", 1, "r2", &[(1, "w1"); 6]), "at most 5"),
+    ] {
+        let no = net.refused(&tx);
+        assert!(no.code == 3 && no.log.contains(says), "{no:?} {says}");
+    }
+    assert_eq!(net.refused(&children("bob", 1, "r2", &[(half, "w1")])).id(), ("subnets", 8));
+    net.done(&[children("r2", 1, "r2", &[(half, "r3")])]);
+    let again = net.refused(&children("r2", 1, "r2", &[]));
+    assert!(again.code == 20 && again.log.contains("again in block"), "{again:?}");
+    let weight = |net: &Net, uid: usize| net.metagraph(1).neurons[uid].stake_weight.parse::<u64>().unwrap();
+    let (two, three) = (weight(&net, 4), weight(&net, 5));
+    assert_eq!(net.metagraph(1).neurons[4].children_pending.len(), 1);
+    net.wait_until(net.height + 30);
+    assert_eq!(net.metagraph(1).neurons[4].children.len(), 1);
+    assert_eq!(net.metagraph(1).neurons[5].parents[0].hotkey, text("r2"));
+    // Half of one's stake, growing meanwhile, is the other's.
+    assert!(weight(&net, 4) < two && weight(&net, 5) > three);
+    let circle = net.refused(&children("r3", 1, "r3", &[(1, "r2")]));
+    assert!(circle.code == 3 && circle.log.contains("its parent already"), "{circle:?}");
+    // The parent earns through its child, although its own weights stay away, less the child's take.
+    net.done(&[child_take("r3", 1, "r3", 11_796), weights("r3", 1, &[(1, 9), (2, 9)])]);
+    let before = net.held("r2", 1, "r2");
+    net.wait_until(net.height + 30);
+    assert!(net.held("r2", 1, "r2") > before);
+    net.done(&[hyper("carol", 1, &[("tempo", "10")])]);
+}
+
+#[test]
+fn an_owner_asks_for_an_epoch_before_its_time() {
+    let mut net = Net::with_subnet();
+    net.done(&[hyper("carol", 1, &[("tempo", "1000")])]);
+    assert_eq!(net.refused(&trigger("bob", 1)).id(), ("subnets", 4));
+    net.done(&[trigger("alice", 1)]);
+    assert_eq!(net.subnet(1).next_epoch, net.height + 10);
+    assert_eq!(net.refused(&trigger("alice", 1)).id(), ("subnets", 20));
+    let epochs = net.subnet(1).epochs;
+    net.wait_until(net.height + 10);
+    assert_eq!(net.subnet(1).epochs, epochs + 1);
+}

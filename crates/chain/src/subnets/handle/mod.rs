@@ -1,6 +1,7 @@
 //! One function per message, in four beats: load (each absence its own refusal), refuse, nothing below can fail, write
 //! and tell. Here: what several messages share.
 
+mod family;
 mod neuron;
 mod stake;
 mod subnet;
@@ -10,11 +11,12 @@ use dodona_mechanism::supply::Fixed;
 use dodona_proto::{Address, DENOM};
 use dodona_store::Read;
 
+pub(crate) use family::{set_childkey_take, set_children};
 pub(super) use neuron::{Room, room};
 pub(crate) use neuron::{register, serve, set_auto_stake, set_take};
 pub(crate) use stake::{claim_root, move_stake, stake, unstake};
 pub(super) use subnet::{cost, prunable};
-pub(crate) use subnet::{create, dissolve, set_hyperparameters, set_rules, start};
+pub(crate) use subnet::{create, dissolve, set_hyperparameters, set_rules, start, trigger_epoch};
 pub(crate) use weights::{commit, reveal, set};
 
 use super::{

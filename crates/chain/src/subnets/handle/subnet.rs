@@ -11,7 +11,8 @@ use dodona_mechanism::{
 use dodona_proto::{
     Address,
     subnets::{
-        MsgCreateSubnet, MsgDissolveSubnet, MsgSetHyperparameters, MsgSetSubnetRules, MsgStartSubnet, Setting,
+        MsgCreateSubnet, MsgDissolveSubnet, MsgSetHyperparameters, MsgSetSubnetRules, MsgStartSubnet,
+        MsgTriggerEpoch, Setting,
     },
 };
 use dodona_store::{Read, StoreError};
@@ -40,6 +41,8 @@ use crate::{
 const FIRST_PRICE: u64 = 1_000_000_000;
 /// Longest name of a subnet, bytes.
 const NAME_MAX: usize = 32;
+/// Blocks between two changes of the clock by the owner (S 10.5).
+const TEMPO_WAIT: u64 = 360;
 /// Settings in one message.
 const SETTINGS_MAX: usize = 64;
 /// A new pool holds at most half of what will ever be issued.
@@ -244,7 +247,7 @@ pub(crate) fn set_hyperparameters(
         for (name, _) in &changes {
             let Some(last) = CHANGED.get(ctx.state, &(netuid, name.clone()))? else { continue };
             let wait = match name.as_str() {
-                "tempo" => 360,
+                "tempo" => TEMPO_WAIT,
                 "weights_version" => subnet.hyper.tempo.saturating_mul(5),
                 _ => subnet.hyper.tempo.saturating_mul(rules.owner_hparam_rate_limit),
             };
@@ -291,6 +294,29 @@ fn drop_mechanism(ctx: &mut Ctx, netuid: Netuid, mechanism: u16) -> Result<(), F
     for (key, _) in COMMITS.scan_prefix(ctx.state, &index, usize::MAX)? {
         COMMITS.delete(ctx.state, &key);
     }
+    Ok(())
+}
+
+/// `MsgTriggerEpoch` (S 10.5): after the freeze window, so that nobody is surprised.
+pub(crate) fn trigger_epoch(ctx: &mut Ctx, from: Address, m: &MsgTriggerEpoch) -> Result<(), Failure> {
+    ctx.gas.charge(gas::SUBNET_WRITE, "trigger epoch")?;
+    let (netuid, subnet, mut market) = load(ctx.state, m.netuid)?;
+    let (rules, height) = (rules(ctx.state)?, ctx.height);
+    owner_only(&subnet, from, "ask for an epoch")?;
+    if subnet.hyper.commit_reveal {
+        return Err(value("netuid", "while weights are committed, epochs keep their time").into());
+    }
+    let asked = "epoch before its time".to_string();
+    let last = CHANGED.get(ctx.state, &(netuid, asked.clone()))?;
+    let next = last.map_or(0, |last| last.saturating_add(TEMPO_WAIT));
+    if height < next {
+        return Err(SubnetError::TooSoon { what: asked, next, height }.into());
+    }
+    // Nothing below can fail.
+    market.pending = height.saturating_add(rules.admin_freeze_window).max(height + 1);
+    MARKETS.put(ctx.state, &netuid, &market);
+    CHANGED.put(ctx.state, &(netuid, asked), &height);
+    ctx.emit(Event::new("subnet_epoch_asked").with("netuid", netuid).with("block", market.pending));
     Ok(())
 }
 
