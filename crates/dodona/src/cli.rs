@@ -38,6 +38,9 @@ pub enum Command {
     /// Write, check, create, fund, change and look at topics
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Look at, create and join subnets, trade their tokens, judge their miners
+    #[command(subcommand)]
+    Subnet(SubnetCommand),
     /// Why somebody earned what it earned, with every input of the formula
     #[command(subcommand)]
     Explain(ExplainCommand),
@@ -378,6 +381,167 @@ pub struct RoleArgs {
     /// How the summary at the end is printed
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,
+}
+
+#[derive(Subcommand)]
+pub enum SubnetCommand {
+    /// All subnets, and what a new one costs
+    List {
+        #[command(flatten)]
+        node: NodeArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// One subnet: pool, prices, epochs, hyperparameters, who would be dissolved next
+    Show {
+        /// The subnet's number
+        id: u32,
+        #[command(flatten)]
+        node: NodeArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Its neurons: stake, scores, pay, who is evicted next
+    Metagraph {
+        /// The subnet's number
+        id: u32,
+        /// With rows of weights and bonds
+        #[arg(long)]
+        weights: bool,
+        #[command(flatten)]
+        node: NodeArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// What a holder has staked, subnet by subnet
+    Holdings {
+        /// The holder's address, or its key
+        coldkey: String,
+        #[command(flatten)]
+        node: NodeArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Create a subnet; what it costs lies in its pool and does not come back
+    Create {
+        /// Its name, at most 32 bytes
+        name: String,
+        /// The owner's hotkey, its address or key: it gets uid 0
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// Refuse to pay more than this [default: whatever it costs]
+        #[arg(long, value_name = "ALLO")]
+        max_cost: Option<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Open trade and emission of your own subnet
+    Start {
+        /// The subnet's number
+        id: u32,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// A uid in a subnet for a hotkey of yours
+    Register {
+        /// The subnet's number
+        id: u32,
+        /// Its address, or the key of it
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// Refuse to pay more than this [default: whatever it costs]
+        #[arg(long, value_name = "ALLO")]
+        max_cost: Option<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Buy a subnet's token and stake it upon a hotkey, at the end of the block; of subnet 0: stake ALLO at the root
+    Stake {
+        /// The subnet's number
+        id: u32,
+        /// ALLO such as 12.5
+        amount: String,
+        /// Its address, or the key of it
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// Buy at this price or lower, ALLO for one of the subnet's tokens [default: any price]
+        #[arg(long, value_name = "PRICE")]
+        limit_price: Option<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// The way back
+    Unstake {
+        /// The subnet's number
+        id: u32,
+        /// Of the subnet's token, such as 12.5 [default: everything]
+        amount: Option<String>,
+        /// Its address, or the key of it
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// Sell at this price or higher, ALLO for one of the subnet's tokens [default: any price]
+        #[arg(long, value_name = "PRICE")]
+        limit_price: Option<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Stake to another hotkey or subnet
+    Move {
+        /// The subnet's number
+        id: u32,
+        /// Of the subnet's token, such as 12.5 [default: everything]
+        amount: Option<String>,
+        /// Its address, or the key of it
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// The subnet it goes to
+        #[arg(long, value_name = "ID")]
+        to: u32,
+        /// The hotkey it goes to, its address or key
+        #[arg(long, value_name = "HOTKEY")]
+        to_hotkey: String,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Set weights at once; signed by the hotkey
+    Weights {
+        /// The subnet's number
+        id: u32,
+        /// Such as 3=65535; every miner you value
+        #[arg(value_name = "UID=VALUE", required = true)]
+        weights: Vec<String>,
+        /// Version of the validator's software
+        #[arg(long, default_value_t = 0)]
+        version: u64,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Change hyperparameters of your own subnet
+    Hyperparameters {
+        /// The subnet's number
+        id: u32,
+        /// Such as tempo=720; may be repeated
+        #[arg(long, value_name = "NAME=VALUE", required = true)]
+        set: Vec<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
 }
 
 #[derive(Subcommand)]

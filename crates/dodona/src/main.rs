@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         cli::Command::Reputer(command) => cmd::role::reputer(command),
         cli::Command::Keys(command) => cmd::keys::run(command),
         cli::Command::Topic(command) => cmd::topic::run(command),
+        cli::Command::Subnet(command) => cmd::subnet::run(command),
         cli::Command::Explain(command) => cmd::explain::run(command),
         cli::Command::Export(command) => cmd::epoch::export(command),
         cli::Command::Query(command) => cmd::query::run(command),

@@ -22,6 +22,7 @@ pub mod shell;
 pub mod snapshot;
 pub mod start;
 pub mod status;
+pub mod subnet;
 mod tables;
 pub mod topic;
 pub mod trust;
