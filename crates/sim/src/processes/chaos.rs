@@ -464,7 +464,7 @@ impl Net<'_> {
                 self.start(one)?;
                 self.recover(1)?;
                 room.fill()?;
-                self.ends(one, "the disk is full")?;
+                self.ends(one, &["the disk is full"])?;
                 room.free()?;
                 // With what it has: nothing was half written.
                 self.start(one)?;
@@ -477,7 +477,8 @@ impl Net<'_> {
             Fault::DiskError => {
                 self.members[one].kill();
                 self.members[one].start_limited(&self.soak.program, dice.gen_range(1..4))?;
-                self.ends(one, "input or output failed")?;
+                // Which of the two depends on the file that meets the limit.
+                self.ends(one, &["the disk is full", "input or output failed"])?;
                 self.start(one)?;
             }
             Fault::Upgrade => self.upgrade()?,
@@ -485,8 +486,8 @@ impl Net<'_> {
         Ok(())
     }
 
-    /// Waits until a node has ended with status 1, saying that.
-    fn ends(&mut self, n: usize, saying: &str) -> Result<(), SoakError> {
+    /// Waits until a node has ended with status 1, saying one of these.
+    fn ends(&mut self, n: usize, saying: &[&str]) -> Result<(), SoakError> {
         let until = Instant::now() + RECOVERY;
         let status = loop {
             match self.members[n].ended() {
@@ -498,7 +499,10 @@ impl Net<'_> {
             }
         };
         let words = self.members[n].last_words();
-        if status.code() != Some(1) || !words.contains(saying) || words.contains("panicked") {
+        if status.code() != Some(1)
+            || !saying.iter().any(|what| words.contains(what))
+            || words.contains("panicked")
+        {
             return self.broken(format!("{} ended with {status}, saying: {words}", self.members[n].name));
         }
         Ok(())

@@ -398,7 +398,7 @@ impl Crew {
                         match wallet.send(&client, vec![message], PAYLOAD_GAS) {
                             Ok(hash) => {
                                 let offered = pace.offered.fetch_add(1, Ordering::Relaxed);
-                                if offered % SAMPLED == 0 {
+                                if offered.is_multiple_of(SAMPLED) {
                                     lock(&pace.sample).push(hash);
                                 }
                             }
