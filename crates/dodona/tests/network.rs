@@ -166,6 +166,9 @@ fn four_processes_are_one_chain_survive_the_loss_of_one_and_all_end_when_their_m
 
     let again = Localnet::start(&home, "4");
     within(60, "all four are there again and go on", || (0..4).all(|n| again.height(n) > before + 3));
+    let (code, _, err) = run(&["localnet", "--home", &home]);
+    assert!(code == 1 && err.contains("runs in") && err.contains("end it first"), "{err}");
+    drop(again);
     let (code, _, err) = run(&["localnet", "--validators", "3", "--home", &home]);
     assert!(code == 1 && err.contains("holds a network of 4"), "{err}");
 }

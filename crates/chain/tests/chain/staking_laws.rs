@@ -94,11 +94,16 @@ fn play(net: &mut Net, deed: &Deed) {
         }
         Deed::Collect { who, of } => {
             let (who, of) = (DELEGATORS[who], VALIDATORS[of]);
-            let (owed, had) = (net.owed(who, of), net.balance(who));
+            // What was asked back earlier may come home in the same block.
+            let waiting = |net: &Net| -> u128 {
+                VALIDATORS.iter().flat_map(|of| net.unbondings(who, of)).map(|entry| entry.balance).sum()
+            };
+            let (owed, had, waited) = (net.owed(who, of), net.balance(who), waiting(net));
             let tx = collect(who, of);
             let fee = tx.fee;
             if net.block(&[tx])[0].code == 0 {
-                assert_eq!(net.balance(who), had + owed - fee, "exactly what is owed");
+                let home = waited - waiting(net);
+                assert_eq!(net.balance(who), had + owed + home - fee, "exactly what is owed");
             }
         }
         Deed::Commission { of } => drop(net.block(&[collect_commission(VALIDATORS[of])])),
