@@ -3,9 +3,9 @@
 
 mod kit;
 
-use std::{fs, io::Write, process::Stdio};
+use std::fs;
 
-use kit::{Demo, dodona, done, text};
+use kit::{Demo, done, fed, run};
 use serde_json::Value;
 
 const TOPIC: &str = r#"
@@ -27,7 +27,7 @@ funding = "2.5"
 "#;
 
 fn fails(args: &[&str], words: &[&str]) -> String {
-    let (code, out, err) = text(&dodona(args).output().unwrap());
+    let (code, out, err) = run(args);
     assert_eq!(code, 1, "{args:?}: {out}{err}");
     for word in words {
         assert!(err.contains(word) || out.contains(word), "`{word}` is missing in: {out}{err}");
@@ -136,14 +136,7 @@ fn an_exported_epoch_computes_to_the_chains_digits_and_a_changed_one_does_not() 
 
 #[test]
 fn what_is_no_exported_epoch_is_refused_with_a_way_out() {
-    let mut child = dodona(&["recompute", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"{}").unwrap();
-    let (code, _, err) = text(&child.wait_with_output().unwrap());
+    let (code, _, err) = fed(&["recompute", "-"], b"{}");
     assert_eq!(code, 1);
     assert!(err.contains("no exported epoch") && err.contains("dodona export epoch"), "{err}");
     fails(&["recompute", "nowhere.json"], &["cannot read nowhere.json"]);

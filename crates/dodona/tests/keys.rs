@@ -5,15 +5,13 @@ mod kit;
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Stdio,
     thread::sleep,
     time::Duration,
 };
 
-use kit::{Demo, dodona, run, text};
+use kit::{Demo, fed, run};
 use serde_json::Value;
 
 const ABOUT: &str =
@@ -57,14 +55,6 @@ fn secret_file(dir: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Runs the program with these lines on standard input.
-fn with_input(args: &[&str], input: &str) -> (i32, String, String) {
-    let mut child =
-        dodona(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    text(&child.wait_with_output().unwrap())
-}
-
 #[test]
 fn words_and_hex_of_other_wallets_give_the_same_account_both_ways() {
     let desk = Desk::new();
@@ -91,7 +81,7 @@ fn words_and_hex_of_other_wallets_give_the_same_account_both_ways() {
     // Both secrets over standard input, the passphrase first; another index is another account.
     let args = ["keys", "recover", "carol", "--index", "1", "--words-file", "-", "--keys", &desk.keys];
     let (code, out, err) =
-        with_input(&[&args[..], &["--passphrase-file", "-"]].concat(), &format!("{PASS}\n{ABOUT}\n"));
+        fed(&[&args[..], &["--passphrase-file", "-"]].concat(), format!("{PASS}\n{ABOUT}\n").as_bytes());
     assert!(code == 0 && out.contains("carol") && !out.contains(ABOUT_ADDRESS), "{out}{err}");
 
     let (code, _, err) = run(&["keys", "delete", "bob", "--keys", &desk.keys]);

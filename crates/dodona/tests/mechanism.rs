@@ -2,10 +2,10 @@
 //! The tables lie outside the repository; without them the tests say so and return. Any number of rows will do.
 #![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
+mod kit;
+
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
@@ -21,31 +21,20 @@ const NAMES: [&str; 8] = [
 ];
 
 /// Exit code, standard output, standard error.
-fn pipe(name: &str, input: &[u8]) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dodona"))
-        .args(["mechanism", name])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    // A program that refuses early does not read everything.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+fn pipe(name: &str, input: &[u8]) -> (i32, String, String) {
+    kit::fed(&["mechanism", name], input)
 }
 
 fn answer(name: &str, input: &Value) -> Map<String, Value> {
     let (code, out, err) = pipe(name, input.to_string().as_bytes());
-    assert_eq!((code, err.as_str()), (Some(0), ""), "{name}");
+    assert_eq!((code, err.as_str()), (0, ""), "{name}");
     serde_json::from_str(&out).unwrap()
 }
 
 /// What it says to input it refuses.
 fn refusal(name: &str, input: &[u8]) -> String {
     let (code, out, err) = pipe(name, input);
-    assert_eq!((code, out.as_str()), (Some(2), ""), "{name}: {err}");
+    assert_eq!((code, out.as_str()), (2, ""), "{name}: {err}");
     assert!(err.starts_with("error: ") && !err.contains("panicked"), "{name}: {err}");
     err
 }
@@ -684,7 +673,7 @@ fn every_example_of_the_manual_is_what_the_program_answers() {
         let (input, rest) = rest.split_once("\nJSON\n```\n\n```json\n").unwrap();
         let (output, _) = rest.split_once("```").unwrap();
         let (code, actual, said) = pipe(name, input.as_bytes());
-        assert_eq!((code, actual.as_str()), (Some(0), output), "{name} {said}");
+        assert_eq!((code, actual.as_str()), (0, output), "{name} {said}");
         shown.push(name);
     }
     assert!(NAMES.iter().all(|name| shown.contains(name)), "{shown:?}");
@@ -751,10 +740,7 @@ fn any_field_may_be_junk() {
                 let mut request = request.clone();
                 *request.pointer_mut(&path).unwrap() = junk.clone();
                 let (code, _, said) = pipe(name, request.to_string().as_bytes());
-                assert!(
-                    matches!(code, Some(0 | 2)) && !said.contains("panicked"),
-                    "{name} {request}: {said}"
-                );
+                assert!(matches!(code, 0 | 2) && !said.contains("panicked"), "{name} {request}: {said}");
             }
         }
     }

@@ -2,30 +2,19 @@
 //! The vectors lie outside the repository; without them the test says so and returns. Any number of cases will do.
 #![allow(clippy::unwrap_used, clippy::panic)] // also in the helpers beside the tests: failing is their way to speak
 
+mod kit;
+
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 /// Exit code, standard output, standard error.
-fn pipe(input: &[u8]) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dodona"))
-        .args(["mechanism", "subnet-epoch"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    // A program that refuses early does not read everything.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+fn pipe(input: &[u8]) -> (i32, String, String) {
+    kit::fed(&["mechanism", "subnet-epoch"], input)
 }
 
 fn answer(input: &Value) -> Value {
     let (code, out, err) = pipe(input.to_string().as_bytes());
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.as_str()), (0, ""));
     serde_json::from_str(&out).unwrap()
 }
 
@@ -85,7 +74,7 @@ fn what_is_no_epoch_is_refused_with_a_reason() {
         (changed("/emission", json!(1.5)), "no case of subnet-epoch"),
     ] {
         let (code, out, err) = pipe(input.as_bytes());
-        assert_eq!((code, out.as_str()), (Some(2), ""), "{input}: {err}");
+        assert_eq!((code, out.as_str()), (2, ""), "{input}: {err}");
         assert!(
             err.starts_with("error: ") && err.contains(reason) && !err.contains("panicked"),
             "{input}: {err}"

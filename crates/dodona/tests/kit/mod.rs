@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
@@ -27,6 +27,31 @@ pub fn text(output: &Output) -> (i32, String, String) {
 /// Runs it to its end.
 pub fn run(args: &[&str]) -> (i32, String, String) {
     text(&dodona(args).output().unwrap())
+}
+
+/// Runs it to its end with this on standard input, which it need not read to the end.
+pub fn fed(args: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child =
+        dodona(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input);
+    text(&child.wait_with_output().unwrap())
+}
+
+/// Runs it, which must end with status 1 and say why.
+pub fn refused(args: &[&str], why: &str) {
+    let (code, out, err) = run(args);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(err.contains(why) && !err.contains("panicked"), "{err}");
+}
+
+/// A process that ends with its test, also when the test fails.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Runs it, which must succeed; what it printed.
