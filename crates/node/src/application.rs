@@ -41,6 +41,18 @@ pub enum Clock {
     Virtual(fn() -> u64),
 }
 
+impl Clock {
+    /// What it shows, unix milliseconds.
+    fn now(self) -> u64 {
+        match self {
+            // Who goes by steps asks what the blocks say, not what the clock shows.
+            Clock::Wall | Clock::Steps(_) => now_ms(),
+            Clock::Wrong(ms) => now_ms().saturating_add_signed(ms),
+            Clock::Virtual(now) => now(),
+        }
+    }
+}
+
 /// What the rest of the node is told after each block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -83,6 +95,14 @@ pub(crate) struct ChainApplication {
 }
 
 impl ChainApplication {
+    /// The one time that the next block can have, where time goes by blocks.
+    fn stepped(&self) -> Option<u64> {
+        match self.clock {
+            Clock::Steps(step) => Some(self.time_ms + step.max(1)),
+            Clock::Wall | Clock::Wrong(_) | Clock::Virtual(_) => None,
+        }
+    }
+
     /// Takes over the chain where its last commit left it.
     pub(crate) fn new(
         app: App,
@@ -212,12 +232,7 @@ impl Application for ChainApplication {
     }
 
     fn propose(&mut self, height: Height, _round: u32, proposer: Address) -> Result<Block, Fatal> {
-        let time_ms = match self.clock {
-            Clock::Wall => now_ms().max(self.time_ms + 1),
-            Clock::Wrong(ms) => now_ms().saturating_add_signed(ms).max(self.time_ms + 1),
-            Clock::Virtual(now) => now().max(self.time_ms + 1),
-            Clock::Steps(step) => self.time_ms + step.max(1),
-        };
+        let time_ms = self.stepped().unwrap_or_else(|| self.clock.now().max(self.time_ms + 1));
         let last_commit = self.last_commit()?;
         let proofs = evidence::candidates(&self.app).map_err(Fatal::new)?;
         let (mut evidence, mut faults): (Vec<Evidence>, Vec<Fault>) = proofs.into_iter().unzip();
@@ -256,12 +271,7 @@ impl Application for ChainApplication {
     }
 
     fn validate(&mut self, block: &Block) -> Result<bool, Fatal> {
-        let latest = match self.clock {
-            Clock::Wall => now_ms().saturating_add(MAX_DRIFT_MS),
-            Clock::Wrong(ms) => now_ms().saturating_add_signed(ms).saturating_add(MAX_DRIFT_MS),
-            Clock::Virtual(now) => now().saturating_add(MAX_DRIFT_MS),
-            Clock::Steps(step) => self.time_ms + step.max(1),
-        };
+        let latest = self.stepped().unwrap_or_else(|| self.clock.now().saturating_add(MAX_DRIFT_MS));
         if block.header.time_ms > latest {
             return Ok(self.refuse(block, "its time is ahead of our clock"));
         }
@@ -273,11 +283,8 @@ impl Application for ChainApplication {
         if self.executed.contains_key(&id) {
             return Ok(true);
         }
-        let time_ok = match self.clock {
-            Clock::Wall | Clock::Wrong(_) | Clock::Virtual(_) => header.time_ms > self.time_ms,
-            Clock::Steps(step) => header.time_ms == self.time_ms + step.max(1),
-        };
-        if !time_ok {
+        let follows = self.stepped().map_or(header.time_ms > self.time_ms, |only| header.time_ms == only);
+        if !follows {
             return Ok(self.refuse(block, "its time does not follow"));
         }
         let body = &block.body;
