@@ -330,10 +330,13 @@ impl Guarded {
         }
     }
 
-    /// The vote that was cast in the place of this one, which was refused a signature.
-    pub(super) fn instead(&self, vote: &Vote) -> Option<SignedVote<Ctx>> {
+    /// What leaves the node as this vote: itself, or, when it was refused a signature, what was said before in its place.
+    pub(super) fn spoken(&self, vote: SignedVote<Ctx>) -> Option<SignedVote<Ctx>> {
+        if vote.signature != Signature::NONE {
+            return Some(vote);
+        }
         let mark = *self.guard.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let vote = mark.instead(vote)?;
+        let vote = mark.instead(&vote.message)?;
         let signature = self.signer.sign_request(&self.domain, &SignRequest::Vote(&vote)).ok()?;
         tracing::info!(target: "dodona::consensus", height = %vote.height, round = %vote.round, "said again what had been said");
         Some(SignedVote::new(vote, signature))
@@ -419,6 +422,10 @@ mod tests {
         }
     }
 
+    fn unsigned(g: &Guarded, vote: Vote) -> Option<SignedVote<Ctx>> {
+        g.spoken(SignedVote::new(vote, Signature::NONE))
+    }
+
     #[test]
     fn a_key_never_signs_backwards_or_otherwise_not_even_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
@@ -460,7 +467,7 @@ mod tests {
         let said = |g: &Guarded, kind, round, value| {
             let asked = vote(kind, 5, round, value);
             assert_eq!(g.sign(&SignRequest::Vote(&asked)), Signature::NONE);
-            g.instead(&asked).map(|old| (old.message, old.signature))
+            unsigned(g, asked).map(|old| (old.message, old.signature))
         };
         let signed = |g: &Guarded, old: Vote| {
             let signature = g.signer.sign_request(&g.domain, &SignRequest::Vote(&old)).unwrap();
@@ -471,7 +478,7 @@ mod tests {
             guarded(&path).sign(&SignRequest::Vote(&vote(prevote, 5, round, value)));
             let g = guarded(&path);
             assert_eq!(said(&g, prevote, round, 9), signed(&g, vote(prevote, 5, round, value)));
-            assert_eq!(g.instead(&vote(precommit, 5, round, 9)), None, "there was none yet");
+            assert_eq!(unsigned(&g, vote(precommit, 5, round, 9)), None, "there was none yet");
             guarded(&path).sign(&SignRequest::Vote(&vote(precommit, 5, round, value)));
             let g = guarded(&path);
             // Both votes of the round are known, whichever was the last.
@@ -481,7 +488,7 @@ mod tests {
         }
         let g = guarded(&path);
         assert_eq!(said(&g, prevote, 0, 9), None, "an older round");
-        assert_eq!(g.instead(&vote(prevote, 6, 1, 9)), None, "another height");
+        assert_eq!(unsigned(&g, vote(prevote, 6, 1, 9)), None, "another height");
     }
 
     #[test]
@@ -495,7 +502,7 @@ mod tests {
         let g = guarded(&path);
         let other = vote(VoteType::Prevote, 5, 0, 8);
         assert_eq!(g.sign(&SignRequest::Vote(&other)), Signature::NONE);
-        assert_eq!(g.instead(&other), None);
+        assert_eq!(unsigned(&g, other), None);
     }
 
     #[test]

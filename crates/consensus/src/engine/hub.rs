@@ -17,7 +17,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, async_trait};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::{guard::Guarded, wire::spoken};
+use super::guard::Guarded;
+use crate::signing::Signature;
 use crate::types::Ctx;
 
 type Inbox = mpsc::UnboundedSender<(Instant, NetworkEvent<Ctx>)>;
@@ -165,17 +166,16 @@ impl Actor for Net {
                 }
                 inner.inboxes.entry(me).or_default().push(tx);
             }
-            NetworkMsg::PublishConsensusMsg(message) => match spoken(Some(&self.voice), &message) {
-                Some(SignedConsensusMsg::Vote(v)) => hub.send(me, None, NetworkEvent::Vote(me, v)),
-                Some(SignedConsensusMsg::Proposal(p)) => hub.send(me, None, NetworkEvent::Proposal(me, p)),
-                None => {}
-            },
-            NetworkMsg::PublishLivenessMsg(LivenessMsg::Vote(v)) => {
-                if let Some(SignedConsensusMsg::Vote(v)) =
-                    spoken(Some(&self.voice), &SignedConsensusMsg::Vote(v))
-                {
+            NetworkMsg::PublishConsensusMsg(SignedConsensusMsg::Vote(v))
+            | NetworkMsg::PublishLivenessMsg(LivenessMsg::Vote(v)) => {
+                if let Some(v) = self.voice.spoken(v) {
                     hub.send(me, None, NetworkEvent::Vote(me, v));
                 }
+            }
+            NetworkMsg::PublishConsensusMsg(SignedConsensusMsg::Proposal(p))
+                if p.signature == Signature::NONE => {}
+            NetworkMsg::PublishConsensusMsg(SignedConsensusMsg::Proposal(p)) => {
+                hub.send(me, None, NetworkEvent::Proposal(me, p));
             }
             NetworkMsg::PublishLivenessMsg(LivenessMsg::PolkaCertificate(c)) => {
                 hub.send(me, None, NetworkEvent::PolkaCertificate(me, c));

@@ -13,7 +13,7 @@ use arc_malachitebft_sync::{Request, Response, Status, ValueResponse};
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use core_types::{
-    ExtendedCommitCertificate, ExtendedCommitSignature, PolkaCertificate, Round, SignedExtension,
+    ExtendedCommitCertificate, ExtendedCommitSignature, PolkaCertificate, Round, SignedExtension, SignedVote,
     ValidatorProof,
 };
 
@@ -28,18 +28,10 @@ pub(super) struct Wire {
     pub(super) voice: Option<Guarded>,
 }
 
-/// What leaves the node in the place of a message: itself, or, when the signer has refused it, the vote that was cast
-/// there before.
-pub(super) fn spoken(
-    voice: Option<&Guarded>,
-    message: &SignedConsensusMsg<Ctx>,
-) -> Option<SignedConsensusMsg<Ctx>> {
-    if !is_unsigned(message) {
-        return Some(message.clone());
-    }
-    match message {
-        SignedConsensusMsg::Vote(vote) => voice?.instead(&vote.message).map(SignedConsensusMsg::Vote),
-        SignedConsensusMsg::Proposal(_) => None,
+impl Wire {
+    /// The vote that is sent in the place of one without a signature.
+    fn instead(&self, vote: &SignedVote<Ctx>) -> io::Result<SignedVote<Ctx>> {
+        self.voice.as_ref().and_then(|voice| voice.spoken(vote.clone())).ok_or_else(unsent)
     }
 }
 
@@ -61,15 +53,7 @@ macro_rules! plain {
 
 plain!(Part, StreamMessage<Part>, ProposedValue<Ctx>, PolkaCertificate<Ctx>, Status<Ctx>, Request<Ctx>,);
 
-/// Whether this node's signer has refused to sign the message. Nobody else shall see it.
-fn is_unsigned(message: &SignedConsensusMsg<Ctx>) -> bool {
-    let signature = match message {
-        SignedConsensusMsg::Vote(vote) => vote.signature,
-        SignedConsensusMsg::Proposal(proposal) => proposal.signature,
-    };
-    signature == Signature::NONE
-}
-
+/// What this node's signer has refused to sign: nobody else shall see it.
 fn unsent() -> io::Error {
     io::Error::other("not signed, so not sent")
 }
@@ -82,8 +66,14 @@ impl Codec<SignedConsensusMsg<Ctx>> for Wire {
     }
 
     fn encode(&self, message: &SignedConsensusMsg<Ctx>) -> io::Result<Bytes> {
-        let message = spoken(self.voice.as_ref(), message).ok_or_else(unsent)?;
-        borsh::to_vec(&message).map(Bytes::from)
+        let bytes = match message {
+            SignedConsensusMsg::Vote(vote) if vote.signature == Signature::NONE => {
+                borsh::to_vec(&SignedConsensusMsg::Vote(self.instead(vote)?))
+            }
+            SignedConsensusMsg::Proposal(proposal) if proposal.signature == Signature::NONE => Err(unsent()),
+            signed => borsh::to_vec(signed),
+        };
+        bytes.map(Bytes::from)
     }
 }
 
@@ -95,16 +85,13 @@ impl Codec<LivenessMsg<Ctx>> for Wire {
     }
 
     fn encode(&self, message: &LivenessMsg<Ctx>) -> io::Result<Bytes> {
-        let again = match message {
-            LivenessMsg::Vote(vote) => {
-                match spoken(self.voice.as_ref(), &SignedConsensusMsg::Vote(vote.clone())) {
-                    Some(SignedConsensusMsg::Vote(vote)) => Some(LivenessMsg::Vote(vote)),
-                    _ => return Err(unsent()),
-                }
+        let bytes = match message {
+            LivenessMsg::Vote(vote) if vote.signature == Signature::NONE => {
+                borsh::to_vec(&LivenessMsg::Vote(self.instead(vote)?))
             }
-            _ => None,
+            signed => borsh::to_vec(signed),
         };
-        borsh::to_vec(again.as_ref().unwrap_or(message)).map(Bytes::from)
+        bytes.map(Bytes::from)
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Load {
 /// What the network made of it.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Taken {
-    /// Topics and workers.
+    /// Topics.
     pub topics: u64,
     /// Their workers.
     pub workers: u64,
@@ -186,7 +186,7 @@ fn measure(
     settled(first)?;
 
     let pace = Arc::new(Pace::default());
-    let watch = Watch::start(clients.clone(), pace.clone());
+    let watch = Watch::start(first.clone(), pace.clone());
     let mut threads = Vec::new();
     let share = f64::from(load.rate) / count as f64;
     let before = (first.status().map_err(failed("status"))?, weight(members));
@@ -507,13 +507,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(clients: Vec<Client<Http>>, pace: Arc<Pace>) -> Self {
+    fn start(client: Client<Http>, pace: Arc<Pace>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let ended = over.clone();
         let thread = thread::spawn(move || {
             let (mut seen, mut height) = (Vec::new(), 0);
             while !ended.load(Ordering::Relaxed) {
-                if let Ok(status) = clients[0].status()
+                if let Ok(status) = client.status()
                     && status.height > height
                 {
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
