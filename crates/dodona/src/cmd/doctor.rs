@@ -175,7 +175,7 @@ fn blocks(client: &Client<Http>, status: &QueryStatusResponse, found: &mut Diagn
         sleep(PERIOD);
     }
     let said = format!("none after block {} in {} s", status.height, PATIENCE.as_secs());
-    found.add("blocks", State::Bad, said, "see docs/operate/faults.md, \"no blocks\"");
+    found.add("blocks", State::Bad, said, "see docs/operate/faults.md, \"no block comes\"");
 }
 
 fn peers(rpc: &str, found: &mut Diagnosis) {
