@@ -21,7 +21,7 @@ use core_types::{
 };
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::guard::Guarded;
 use super::streams::{PART_BYTES, Streams};
@@ -145,7 +145,11 @@ impl Host {
                 });
             }
 
-            AppMsg::StartedRound { height, round, reply_value, .. } => {
+            AppMsg::StartedRound { height, round, proposer, reply_value, .. } => {
+                // The round before made no block, and every node says so at about the same time.
+                if round > Round::new(0) {
+                    info!(target: "dodona::consensus", %height, %round, %proposer, "a further round");
+                }
                 let values = self.started_round(height, round)?;
                 let _ = reply_value.send(values);
             }

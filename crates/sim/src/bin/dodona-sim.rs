@@ -301,6 +301,10 @@ fn chaos(args: ChaosArgs) -> ExitCode {
             for (fault, cause) in &outcome.skipped {
                 println!("{fault} was left out: {cause}");
             }
+            if outcome.pause > 0.0 {
+                let pause = outcome.pause;
+                println!("with as many nodes down as are tolerated: {pause:.1} s without a block at most");
+            }
             println!("{:<12}{:>6}{:>22}", "fault", "times", "longest recovery");
             for (fault, times) in &outcome.faults {
                 println!("{fault:<12}{times:>6}{:>20.1} s", outcome.recovery[fault]);

@@ -365,8 +365,17 @@ impl Member {
 
     /// The end of its log.
     pub fn last_words(&self) -> String {
+        self.last_lines(1)
+    }
+
+    /// So many lines of its log, the newest last.
+    pub fn last_lines(&self, count: usize) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        log.lines().last().unwrap_or("it said nothing").to_string()
+        let lines: Vec<&str> = log.lines().collect();
+        match lines.len() {
+            0 => "it said nothing".to_string(),
+            all => lines[all.saturating_sub(count)..].join("\n"),
+        }
     }
 
     /// As a power cut does it.
