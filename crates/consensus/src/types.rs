@@ -204,20 +204,35 @@ impl ValidatorSet {
         sha256(&[b"validators", &bytes])
     }
 
-    /// Whose turn it is: a draw weighted by power, a pure function of set, height and round.
+    /// Whose turn it is: a draw weighted by power, a pure function of set, height and round. Nobody is drawn twice before
+    /// everybody has been, so that as many rounds fail in a row as proposers are down, and not by chance more.
     pub fn proposer(&self, height: Height, round: u32) -> &Validator {
-        let seed = sha256(&[b"proposer", &height.0.to_le_bytes(), &round.to_le_bytes()]);
-        let mut head = [0; 8];
-        head.copy_from_slice(&seed[..8]);
-        let mut ticket = u64::from_le_bytes(head) % self.total;
-        for v in &self.validators {
-            if ticket < v.voting_power {
-                return v;
-            }
-            ticket -= v.voting_power;
+        // Never 0: there is no set without a member, and there are few of them.
+        let count = self.validators.len() as u32;
+        let (lap, turn) = (round / count, round % count);
+        let mut left: Vec<&Validator> = self.validators.iter().collect();
+        let mut total = self.total;
+        for drawn in 0..turn {
+            let gone = left.remove(draw(&left, total, height, lap * count + drawn));
+            total -= gone.voting_power;
         }
-        unreachable!("the ticket is below the total power")
+        left[draw(&left, total, height, round)]
     }
+}
+
+/// The place of a member drawn by power from those left, whose powers add up to `total`.
+fn draw(left: &[&Validator], total: u64, height: Height, round: u32) -> usize {
+    let seed = sha256(&[b"proposer", &height.0.to_le_bytes(), &round.to_le_bytes()]);
+    let mut head = [0; 8];
+    head.copy_from_slice(&seed[..8]);
+    let mut ticket = u64::from_le_bytes(head) % total;
+    for (place, v) in left.iter().enumerate() {
+        if ticket < v.voting_power {
+            return place;
+        }
+        ticket -= v.voting_power;
+    }
+    unreachable!("the ticket is below the total power")
 }
 
 // The address follows from the key and the total from the powers, so neither is written.
@@ -524,5 +539,19 @@ mod tests {
         let set = ValidatorSet::new(vec![Validator::new(key(1), 75), Validator::new(key(2), 25)]).unwrap();
         let turns = (1..=4000).filter(|h| set.proposer(Height(*h), 0).voting_power == 75).count();
         assert!((2900..3100).contains(&turns), "{turns}");
+    }
+
+    #[test]
+    fn everybody_has_a_turn_before_anybody_has_two() {
+        let members = (1..=7).map(|n| Validator::new(key(n), u64::from(n) * 10)).collect();
+        let set = ValidatorSet::new(members).unwrap();
+        for height in 1..50 {
+            for lap in [0, 1, 613_566_755] {
+                let turns = (0..7).map(|turn| set.proposer(Height(height), lap * 7 + turn).address);
+                assert_eq!(turns.collect::<std::collections::BTreeSet<_>>().len(), 7);
+            }
+        }
+        // The last round there is: the lap that is not whole any more.
+        set.proposer(Height(1), u32::MAX);
     }
 }

@@ -42,8 +42,6 @@ const ROUNDS_AHEAD: u32 = 16;
 /// Blocks of one round that are executed. An honest proposer sends one; when a dishonest one sends
 /// more, and the decision falls on one we did not take, block sync brings it.
 const BLOCKS_PER_ROUND: u32 = 3;
-/// How many rounds back the author of a block that is proposed again is looked for.
-const MAX_ROUNDS_BACK: u32 = 4096;
 
 /// What became of a block of the current height.
 enum Known {
@@ -344,10 +342,14 @@ impl Host {
     }
 
     /// Whether this validator was to propose in this round, or an earlier one of this height: a
-    /// block that found a majority once is proposed again by others.
+    /// block that found a majority once is proposed again by others. After as many rounds as there
+    /// are members everybody was.
     fn may_be_author(&self, author: &Address, round: u32) -> bool {
-        let oldest = round.saturating_sub(MAX_ROUNDS_BACK);
-        (oldest..=round).rev().any(|r| self.validators.proposer(self.height, r).address == *author)
+        let all = round as usize + 1 >= self.validators.validators().len();
+        match all {
+            true => self.validators.get(author).is_some(),
+            false => (0..=round).any(|r| self.validators.proposer(self.height, r).address == *author),
+        }
     }
 
     /// Checks and executes a block of the current height, and stores it when it is valid. None:

@@ -233,7 +233,15 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
     if let Some(cause) = failed {
         return Err(cause.into());
     }
-    let mut net = Net { soak, members, wires: Wires(wires), fault: "the start", best: 0, upgraded: None, pause: Duration::ZERO };
+    let mut net = Net {
+        soak,
+        members,
+        wires: Wires(wires),
+        fault: "the start",
+        best: 0,
+        upgraded: None,
+        pause: Duration::ZERO,
+    };
     for n in 0..net.members.len() {
         net.start(n)?;
     }

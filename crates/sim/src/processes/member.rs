@@ -34,6 +34,8 @@ const BASE_PORTS: [u16; 6] = [26_656, 26_655, 1317, 9090, 26_657, 8080];
 const STEP: u16 = 10;
 /// What a node says, in its folder.
 const LOG_FILE: &str = "node.log";
+/// Lines at the end of a log in which the reason for the end is looked for: a trace of an engine's part may follow.
+const LAST_LINES: usize = 200;
 /// How long a node may take to end.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -363,9 +365,12 @@ impl Member {
         Some(status)
     }
 
-    /// The end of its log.
+    /// What it said when it ended: the last line of its own that tells an error, or the end of its log. Parts of the
+    /// engine may speak after it.
     pub fn last_words(&self) -> String {
-        self.last_lines(1)
+        let lines = self.last_lines(LAST_LINES);
+        let error = lines.lines().rev().find(|line| line.starts_with("error:") || line.contains("panicked"));
+        error.or(lines.lines().last()).unwrap_or_default().to_string()
     }
 
     /// So many lines of its log, the newest last.
