@@ -31,9 +31,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-const BYTES: [&str; 16] = [
+const BYTES: [&str; 17] = [
     ".dodona.subnets.v1.MsgCommitWeights.digest",
     ".dodona.subnets.v1.MsgRevealWeights.salt",
+    ".dodona.subnets.v1.OpenCommit.digest",
     ".dodona.topics.v1.QueryTrailResponse.open",
     ".dodona.topics.v1.QueryTrailResponse.judge",
     ".dodona.topics.v1.MsgRelay.message",

@@ -383,6 +383,14 @@ pub struct RoleArgs {
     pub output: Output,
 }
 
+/// Where weights lie between commit and reveal.
+#[derive(Args)]
+pub struct SealedArgs {
+    /// Folder of weights that are not revealed yet, with what reveals them [default: ~/.dodona/sealed]
+    #[arg(long, value_name = "DIR")]
+    pub sealed: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 pub enum SubnetCommand {
     /// All subnets, and what a new one costs
@@ -515,16 +523,36 @@ pub enum SubnetCommand {
         #[arg(long, value_enum, default_value = "text")]
         output: Output,
     },
-    /// Set weights at once; signed by the hotkey
+    /// Judge miners, signed by the hotkey: at once, or as a commit that is revealed an epoch or more later
     Weights {
         /// The subnet's number
         id: u32,
         /// Such as 3=65535; every miner you value
         #[arg(value_name = "UID=VALUE", required = true)]
         weights: Vec<String>,
+        /// Of which incentive mechanism, where the subnet has several
+        #[arg(long, value_name = "M", default_value_t = 0)]
+        mechanism: u32,
         /// Version of the validator's software
         #[arg(long, default_value_t = 0)]
         version: u64,
+        /// Where the subnet wants a commit: stay until it is revealed
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        sealed: SealedArgs,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Reveal weights that were committed, in every subnet where they are due; exit code 1 when some can never be
+    Reveal {
+        /// Stay until nothing waits any more
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        sealed: SealedArgs,
         #[command(flatten)]
         sign: SignArgs,
         #[arg(long, value_enum, default_value = "text")]

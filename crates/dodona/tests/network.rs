@@ -5,19 +5,12 @@ mod kit;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
 };
 
-use kit::{dodona, done, run};
+use kit::{Localnet, dodona, done, path, run, within};
 use serde_json::Value;
-
-fn path(dir: &Path, name: &str) -> String {
-    dir.join(name).to_str().unwrap().to_string()
-}
 
 #[test]
 fn strangers_agree_on_a_genesis_and_a_changed_declaration_is_refused() {
@@ -68,66 +61,6 @@ fn strangers_agree_on_a_genesis_and_a_changed_declaration_is_refused() {
     assert!(told.contains(checked["hash"].as_str().unwrap()), "everybody compares the same hash");
 }
 
-/// A localnet that ends with the test.
-struct Localnet {
-    child: Child,
-    nodes: Vec<Value>,
-}
-
-impl Localnet {
-    fn start(home: &str, validators: &str) -> Self {
-        let mut child = dodona(&["localnet", "--validators", validators, "--home", home, "--output", "json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|e| {
-            let mut errors = String::new();
-            let _ = child.stderr.take().unwrap().read_to_string(&mut errors);
-            panic!("{e}: `{line}`; it said: {errors}")
-        });
-        // What it says from here on is read away, so that it never waits for a reader.
-        let mut errors = child.stderr.take().unwrap();
-        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
-        Self { child, nodes: told["nodes"].as_array().unwrap().clone() }
-    }
-
-    fn url(&self, n: usize, door: &str) -> String {
-        format!("http://{}", self.nodes[n][door].as_str().unwrap())
-    }
-
-    fn status(&self, n: usize) -> Option<Value> {
-        let (code, out, _) = run(&["status", "--node", &self.url(n, "rest"), "--output", "json"]);
-        (code == 0).then(|| serde_json::from_str(&out).unwrap())
-    }
-
-    fn height(&self, n: usize) -> u64 {
-        self.status(n).and_then(|s| s["height"].as_u64()).unwrap_or(0)
-    }
-
-    fn pids(&self) -> Vec<String> {
-        self.nodes.iter().map(|n| n["pid"].to_string()).collect()
-    }
-}
-
-impl Drop for Localnet {
-    /// Asked to end, it ends its nodes first: nobody is left who holds their folders or ports.
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-    }
-}
-
-fn within(seconds: u64, what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(seconds);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}");
-        sleep(Duration::from_millis(100));
-    }
-}
-
 fn lives(pid: &str) -> bool {
     Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status().unwrap().success()
 }
@@ -136,7 +69,7 @@ fn lives(pid: &str) -> bool {
 fn four_processes_are_one_chain_survive_the_loss_of_one_and_all_end_when_their_maker_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let home = path(dir.path(), "net");
-    let mut net = Localnet::start(&home, "4");
+    let mut net = Localnet::start(&home, &["--validators", "4"]);
     assert!((0..4).all(|n| net.height(n) > 0));
     within(30, "everybody knows everybody", || {
         let (_, out, _) = run(&["peers", "--rpc", &net.url(2, "rpc"), "--output", "json"]);
@@ -164,7 +97,7 @@ fn four_processes_are_one_chain_survive_the_loss_of_one_and_all_end_when_their_m
     net.child.wait().unwrap();
     within(30, "the nodes end with their maker", || !pids.iter().any(|pid| lives(pid)));
 
-    let again = Localnet::start(&home, "4");
+    let again = Localnet::start(&home, &["--validators", "4"]);
     within(60, "all four are there again and go on", || (0..4).all(|n| again.height(n) > before + 3));
     let (code, _, err) = run(&["localnet", "--home", &home]);
     assert!(code == 1 && err.contains("runs in") && err.contains("end it first"), "{err}");
@@ -178,13 +111,13 @@ fn a_new_node_begins_with_a_proven_snapshot_of_its_peer() {
     let dir = tempfile::tempdir().unwrap();
     let home = path(dir.path(), "net");
     // Made once with the usual settings, then told to make snapshots.
-    drop(Localnet::start(&home, "1"));
+    drop(Localnet::start(&home, &["--validators", "1"]));
     let first = dir.path().join("net/node1");
     let settings = fs::read_to_string(first.join("config.toml")).unwrap();
     assert!(settings.contains("snapshot_every = 0"));
     fs::write(first.join("config.toml"), settings.replace("snapshot_every = 0", "snapshot_every = 4"))
         .unwrap();
-    let net = Localnet::start(&home, "1");
+    let net = Localnet::start(&home, &["--validators", "1"]);
     // Its ports may be others than before, if somebody took those.
     let settings = fs::read_to_string(first.join("config.toml")).unwrap();
     let trust = path(dir.path(), "trust.json");

@@ -14,10 +14,10 @@ use dodona_mechanism::{
 use dodona_proto::{
     Address,
     subnets::{
-        Child, Endpoint as WireEndpoint, Entry, Holding, Neuron, QueryHoldingsRequest, QueryHoldingsResponse,
-        QueryMetagraphRequest, QueryMetagraphResponse, QueryNeuronRequest, QueryQuoteRequest,
-        QueryQuoteResponse, QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
-        Subnet as WireSubnet,
+        Child, Endpoint as WireEndpoint, Entry, Holding, Neuron, OpenCommit, QueryHoldingsRequest,
+        QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse, QueryNeuronRequest,
+        QueryQuoteRequest, QueryQuoteResponse, QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse,
+        Setting, Subnet as WireSubnet,
     },
 };
 use dodona_store::{Read, StoreError};
@@ -213,7 +213,8 @@ impl Frame {
             |on: bool, row: Option<StoredRow>| if on { entries(row.unwrap_or_default()) } else { Vec::new() };
         let (children_pending_from, waiting) =
             PENDING_CHILDREN.get(read, &(self.netuid, member.hotkey))?.unwrap_or_default();
-        let commits = COMMITS.get(read, &(self.index, member.hotkey))?.unwrap_or_default();
+        let mut commits = COMMITS.get(read, &(self.index, member.hotkey))?.unwrap_or_default();
+        commits.retain(|c| c.registered == member.registered);
         Ok(Neuron {
             uid: place.into(),
             hotkey: Address(member.hotkey).to_string(),
@@ -246,7 +247,16 @@ impl Frame {
             childkey_take: CHILD_TAKES
                 .get(read, &(self.netuid, member.hotkey))?
                 .map_or(0, |take| take.0.into()),
-            open_commits: commits.iter().filter(|c| c.registered == member.registered).count() as u32,
+            open_commits: commits.len() as u32,
+            commits: commits
+                .into_iter()
+                .map(|c| OpenCommit {
+                    digest: c.digest.to_vec(),
+                    epoch: c.epoch,
+                    reveal_epoch: c.epoch.saturating_add(self.subnet.hyper.reveal_period),
+                    block: c.block,
+                })
+                .collect(),
         })
     }
 }

@@ -348,12 +348,16 @@ fn commits_are_revealed_in_their_epoch_and_belong_to_one_registration() {
     let row = [(1, 100), (2, 50)];
     assert_eq!(net.refused(&weights("r2", 1, &row)).id(), ("subnets", 24));
     net.done(&[commit("r2", 1, &row)]);
+    let waiting = net.metagraph(1).neurons[4].commits.clone();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].reveal_epoch, net.subnet(1).epochs + 1, "anybody can see when it is due");
     let early = net.refused(&reveal("r2", 1, &row));
     assert!(early.code == 28 && early.log.contains("the next is in block"), "{early:?}");
     pass(&mut net);
     assert_eq!(net.refused(&reveal("r2", 1, &[(1, 100), (2, 51)])).id(), ("subnets", 27));
     net.done(&[reveal("r2", 1, &row)]);
     assert_eq!(net.metagraph(1).neurons[4].weights.len(), 2);
+    assert!(net.metagraph(1).neurons[4].commits.is_empty(), "a reveal uses it up");
     assert_eq!(net.refused(&reveal("r2", 1, &row)).id(), ("subnets", 27));
     net.done(&[commit("r2", 1, &row)]);
     pass(&mut net);

@@ -132,15 +132,17 @@ fn unlocked(name: &str, unlock: &UnlockArgs) -> Result<Secret> {
 
 /// The folder that was named, or the one of this user.
 pub fn store(dir: Option<&Path>) -> Result<KeyStore> {
-    let dir = match dir {
-        Some(dir) => dir.to_path_buf(),
-        None => {
-            let home = env::home_dir().filter(|home| !home.as_os_str().is_empty());
-            let home = home.context("this user has no home folder: name one with --keys DIR")?;
-            [home, ".dodona".into(), "keys".into()].iter().collect::<PathBuf>()
-        }
-    };
-    Ok(KeyStore::new(&dir))
+    Ok(KeyStore::new(&own_folder(dir, "keys")?))
+}
+
+/// The folder that was named, or the one with this name of this user.
+pub fn own_folder(dir: Option<&Path>, name: &str) -> Result<PathBuf> {
+    if let Some(dir) = dir {
+        return Ok(dir.to_path_buf());
+    }
+    let home = env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let home = home.with_context(|| format!("this user has no home folder: name one with --{name} DIR"))?;
+    Ok([home, ".dodona".into(), name.into()].iter().collect())
 }
 
 fn told(cards: &[Card], output: Output) -> Result<String> {

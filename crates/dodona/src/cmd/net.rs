@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,11 +13,13 @@ use dodona_proto::{ALLO, Address, chain::TxReceipt, sign::AccountKey, tx::TxHash
 use dodona_sim::world;
 use prost_types::Any;
 
-use super::keys;
+use super::{keys, run::tell};
 use crate::cli::{NodeArgs, UnlockArgs};
 
 /// Longest wait for a transaction's block.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for the first tokens.
+const GIFT_PATIENCE: Duration = Duration::from_secs(60);
 /// How often to ask.
 const PERIOD: Duration = Duration::from_millis(200);
 
@@ -91,6 +94,27 @@ fn wait(client: &Client<Http>, hash: TxHash) -> Result<TxReceipt> {
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Waits until the account exists. On a development network the node's purse gives to whom asks for its balance.
+pub fn fund(node: &str, client: &Client<Http>, address: Address, ended: &AtomicBool) -> Result<()> {
+    let doors = Http::new(node);
+    let until = Instant::now() + GIFT_PATIENCE;
+    let mut told = false;
+    loop {
+        if client.account(address.to_string())?.exists {
+            return Ok(());
+        }
+        if !told {
+            tell(&format!("{address} has no tokens yet: asking the node's purse"));
+            told = true;
+        }
+        let _ = doors.page(&format!("/cosmos/bank/v1beta1/balances/{address}")); // asking is what counts
+        if ended.load(Ordering::Relaxed) || Instant::now() > until {
+            bail!("{address} has no tokens and this node gives none: send it some ALLO, then run this again");
+        }
+        sleep(PERIOD);
     }
 }
 

@@ -231,7 +231,7 @@ fn run(part: Part, config: &Config, args: &RoleArgs) -> Result<()> {
 
     let ended = ends()?;
     if !args.dry_run {
-        fund(&args.node.node, &client, address, &ended)?;
+        net::fund(&args.node.node, &client, address, &ended)?;
         for lane in &lanes {
             prepare(&client, &mut wallet, lane, &ended)?;
         }
@@ -434,27 +434,6 @@ fn ends() -> Result<Arc<AtomicBool>> {
         raised.store(true, Ordering::Relaxed);
     });
     Ok(ended)
-}
-
-/// Waits until the account exists. On a development network the node's purse gives to whom asks for its balance.
-fn fund(node: &str, client: &Client<Http>, address: Address, ended: &AtomicBool) -> Result<()> {
-    let doors = Http::new(node);
-    let until = Instant::now() + PATIENCE;
-    let mut told = false;
-    loop {
-        if client.account(address.to_string())?.exists {
-            return Ok(());
-        }
-        if !told {
-            tell(&format!("{address} has no tokens yet: asking the node's purse"));
-            told = true;
-        }
-        let _ = doors.page(&format!("/cosmos/bank/v1beta1/balances/{address}")); // asking is what counts
-        if ended.load(Ordering::Relaxed) || Instant::now() > until {
-            bail!("{address} has no tokens and this node gives none: send it some ALLO, then run this again");
-        }
-        sleep(PERIOD);
-    }
 }
 
 /// Registers and stakes where it is needed, one transaction after the other.

@@ -1,18 +1,19 @@
 //! `dodona subnet`: subnets, their neurons and their trades, from a shell.
 
-use std::path::Path;
+use std::{path::Path, sync::atomic::AtomicBool, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use dodona_client::{Client, Http};
+use dodona_client::{Client, ClientError, Http, Wallet};
+use dodona_participant::subnet::{self, Brought, GAS, Now, Row, Told, WeightsError};
 use dodona_proto::{
     Address,
     chain::TxReceipt,
     path,
     subnets::{
-        MsgCreateSubnet, MsgMoveStake, MsgRegisterNeuron, MsgSetHyperparameters, MsgSetWeights, MsgStake,
-        MsgStartSubnet, MsgUnstake, Neuron, QueryHoldingsRequest, QueryHoldingsResponse,
-        QueryMetagraphRequest, QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest,
-        QuerySubnetsResponse, Setting, Subnet,
+        MsgCreateSubnet, MsgMoveStake, MsgRegisterNeuron, MsgSetHyperparameters, MsgStake, MsgStartSubnet,
+        MsgUnstake, Neuron, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest,
+        QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
+        Subnet,
     },
     tx::pack,
     url,
@@ -20,14 +21,20 @@ use dodona_proto::{
 use prost_types::Any;
 use serde_json::json;
 
-use super::net::{self, allo, amount};
+use super::{
+    keys,
+    net::{self, allo, amount},
+    run::tell,
+};
 use crate::{
-    cli::{Output, SignArgs, SubnetCommand, UnlockArgs},
+    cli::{Output, SealedArgs, SignArgs, SubnetCommand, UnlockArgs},
     output::print,
 };
 
-/// Gas of a subnet's messages, with room for weights of everybody.
-const GAS: u64 = 500_000;
+/// How often the node is asked for what is due.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Longest pause after a node did not answer; the pauses double.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Base units of the chain in one of the subnets'.
 const UNIT: u128 = 1_000_000_000;
 
@@ -39,7 +46,7 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             show(output, &json!(answer), || list(&answer))
         }
         SubnetCommand::Show { id, node, output } => {
-            let subnet = subnet(&net::client(&node), id)?;
+            let subnet = find(&net::client(&node), id)?;
             show(output, &json!(subnet), || text(&subnet))
         }
         SubnetCommand::Metagraph { id, weights, node, output } => {
@@ -48,18 +55,17 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             show(output, &json!(answer), || metagraph(&answer))
         }
         SubnetCommand::Holdings { coldkey, node, output } => {
-            let request = QueryHoldingsRequest { coldkey: address(&coldkey)?, ..Default::default() };
+            let request = QueryHoldingsRequest { coldkey: address(&coldkey, None)?, ..Default::default() };
             let answer: QueryHoldingsResponse = net::client(&node).ask(path::HOLDINGS, &request)?;
             show(output, &json!(answer), || holdings(&answer))
         }
         SubnetCommand::Create { name, hotkey, max_cost, sign, output } => {
-            let (hotkey, max_cost) = (address(&hotkey)?, limit(max_cost)?);
+            let (hotkey, max_cost) = (address(&hotkey, sign.unlock.keys.as_deref())?, limit(max_cost)?);
             let receipt = send(&sign, |sender| {
                 pack(url::CREATE_SUBNET, &MsgCreateSubnet { sender, hotkey, name, max_cost })
             })?;
             let id = attribute(&receipt, "subnet_created", "netuid")?;
-            let subnet =
-                subnet(&net::client(&sign.node), id.parse().context("the receipt names no subnet")?)?;
+            let subnet = find(&net::client(&sign.node), id.parse().context("the receipt names no subnet")?)?;
             show(output, &json!(subnet), || text(&subnet))
         }
         SubnetCommand::Start { id, sign, output } => {
@@ -68,14 +74,15 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             done(output, &receipt)
         }
         SubnetCommand::Register { id, hotkey, max_cost, sign, output } => {
-            let (hotkey, max_cost) = (address(&hotkey)?, limit(max_cost)?);
+            let (hotkey, max_cost) = (address(&hotkey, sign.unlock.keys.as_deref())?, limit(max_cost)?);
             let receipt = send(&sign, |sender| {
                 pack(url::REGISTER_NEURON, &MsgRegisterNeuron { sender, netuid: id, hotkey, max_cost })
             })?;
             done(output, &receipt)
         }
         SubnetCommand::Stake { id, amount: text, hotkey, limit_price, sign, output } => {
-            let (hotkey, amount) = (address(&hotkey)?, amount(&text)?.to_string());
+            let (hotkey, amount) =
+                (address(&hotkey, sign.unlock.keys.as_deref())?, amount(&text)?.to_string());
             let limit_price = limit_price.unwrap_or_default();
             let receipt = send(&sign, |sender| {
                 pack(url::STAKE, &MsgStake { sender, hotkey, netuid: id, amount, limit_price })
@@ -83,8 +90,10 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             done(output, &receipt)
         }
         SubnetCommand::Unstake { id, amount, hotkey, limit_price, sign, output } => {
-            let (hotkey, amount) =
-                (address(&hotkey)?, amount.map_or(Ok(String::new()), |text| units(&text))?);
+            let (hotkey, amount) = (
+                address(&hotkey, sign.unlock.keys.as_deref())?,
+                amount.map_or(Ok(String::new()), |text| units(&text))?,
+            );
             let limit_price = limit_price.unwrap_or_default();
             let receipt = send(&sign, |sender| {
                 pack(url::UNSTAKE, &MsgUnstake { sender, hotkey, netuid: id, amount, limit_price })
@@ -93,7 +102,10 @@ pub fn run(command: SubnetCommand) -> Result<()> {
         }
         SubnetCommand::Move { id, amount, hotkey, to, to_hotkey, sign, output } => {
             let amount = amount.map_or(Ok(String::new()), |text| units(&text))?;
-            let (hotkey, to_hotkey) = (address(&hotkey)?, address(&to_hotkey)?);
+            let (hotkey, to_hotkey) = (
+                address(&hotkey, sign.unlock.keys.as_deref())?,
+                address(&to_hotkey, sign.unlock.keys.as_deref())?,
+            );
             let receipt = send(&sign, |sender| {
                 pack(
                     url::MOVE_STAKE,
@@ -110,17 +122,11 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             })?;
             done(output, &receipt)
         }
-        SubnetCommand::Weights { id, weights, version, sign, output } => {
-            let mut message = MsgSetWeights { netuid: id, version_key: version, ..MsgSetWeights::default() };
-            for text in &weights {
-                let wrong = || format!("`{text}` is no weight: write uid=value such as 3=65535");
-                let (uid, value) = text.split_once('=').with_context(wrong)?;
-                message.uids.push(uid.parse().with_context(wrong)?);
-                message.values.push(value.parse().with_context(wrong)?);
-            }
-            let receipt = send(&sign, |sender| pack(url::SET_WEIGHTS, &MsgSetWeights { sender, ..message }))?;
-            done(output, &receipt)
+        SubnetCommand::Weights { id, weights, mechanism, version, wait, sealed, sign, output } => {
+            let row = row(id, mechanism, version, &weights)?;
+            weigh(&row, wait, &sealed, &sign, output)
         }
+        SubnetCommand::Reveal { wait, sealed, sign, output } => reveal(wait, &sealed, &sign, output),
         SubnetCommand::Hyperparameters { id, set, sign, output } => {
             let set = set
                 .iter()
@@ -135,6 +141,152 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             })?;
             done(output, &receipt)
         }
+    }
+}
+
+fn row(netuid: u32, mechanism: u32, version: u64, weights: &[String]) -> Result<Row> {
+    let mut row = Row { netuid, mechanism, uids: Vec::new(), values: Vec::new(), version };
+    for text in weights {
+        let wrong = || format!("`{text}` is no weight: write uid=value such as 3=65535");
+        let (uid, value) = text.split_once('=').with_context(wrong)?;
+        row.uids.push(uid.parse().with_context(wrong)?);
+        row.values.push(value.parse().with_context(wrong)?);
+    }
+    Ok(row)
+}
+
+/// Sets weights, or commits them; first reveals what is due of earlier ones.
+fn weigh(row: &Row, wait: bool, sealed: &SealedArgs, sign: &SignArgs, output: Output) -> Result<()> {
+    let dir = keys::own_folder(sealed.sealed.as_deref(), "sealed")?;
+    let client = net::client(&sign.node);
+    let mut wallet = Wallet::new(net::key(&sign.key, &sign.unlock)?);
+    net::fund(&sign.node.node, &client, wallet.address(), &AtomicBool::new(false))?;
+    for earlier in subnet::settle(&client, &mut wallet, &dir)? {
+        tell(&told(&earlier));
+    }
+    let (digest, json, text) = match subnet::bring(&client, &mut wallet, &dir, row, tell)? {
+        Brought::Set(receipt) => return done(output, &receipt),
+        Brought::Committed { digest, block, reveal_epoch, from_block, until_block } => {
+            let json = json!({
+                "state": "committed", "netuid": row.netuid, "mechanism": row.mechanism, "digest": digest,
+                "block": block, "reveal_epoch": reveal_epoch, "from_block": from_block,
+                "until_block": until_block,
+            });
+            let text = format!(
+                "committed in block {block}: nobody sees them until they are revealed, in epoch {reveal_epoch} of subnet \
+                 {}, which is {}\n",
+                row.netuid,
+                match (from_block, until_block) {
+                    (0, _) | (_, 0) => "not known yet".into(),
+                    (from, until) => format!("blocks {from} to {}", until - 1),
+                }
+            );
+            (digest, json, text)
+        }
+    };
+    if !wait {
+        show(output, &json, || {
+            text + "run `dodona subnet reveal` with the same key then, or --wait the next time; a later one counts as missed\n"
+        })?;
+        return Ok(());
+    }
+    tell(text.trim_end());
+    let all = follow(&client, &mut wallet, &dir, |row| row.digest == digest)?;
+    let mine =
+        all.iter().find(|row| row.digest == digest).context("the weights are not in their file any more")?;
+    show(output, &json!(mine), || told(mine) + "\n")?;
+    missed(std::slice::from_ref(mine))
+}
+
+fn reveal(wait: bool, sealed: &SealedArgs, sign: &SignArgs, output: Output) -> Result<()> {
+    let dir = keys::own_folder(sealed.sealed.as_deref(), "sealed")?;
+    let client = net::client(&sign.node);
+    let mut wallet = Wallet::new(net::key(&sign.key, &sign.unlock)?);
+    let all = match wait {
+        true => follow(&client, &mut wallet, &dir, |_| true)?,
+        false => subnet::settle(&client, &mut wallet, &dir)?,
+    };
+    show(output, &json!(all), || match all.is_empty() {
+        true => format!("nothing of {} waits in {}\n", wallet.address(), dir.display()),
+        false => all.iter().map(|row| told(row) + "\n").collect(),
+    })?;
+    missed(&all)
+}
+
+/// Reveals what is due until none of the rows that matter is open; what became of every row, the newest word each. A
+/// node that is away is waited for.
+fn follow(
+    client: &Client<Http>,
+    wallet: &mut Wallet,
+    dir: &Path,
+    matters: impl Fn(&Told) -> bool,
+) -> Result<Vec<Told>> {
+    let mut all: Vec<Told> = Vec::new();
+    let mut pause = PERIOD;
+    loop {
+        match subnet::settle(client, wallet, dir) {
+            Ok(rows) => {
+                for row in rows {
+                    let before = all.iter_mut().find(|known| known.digest == row.digest);
+                    let news = before.as_ref().is_none_or(|known| !same(&known.now, &row.now));
+                    if news && !row.now.is_over() {
+                        tell(&told(&row));
+                    }
+                    match before {
+                        Some(known) => *known = row,
+                        None => all.push(row),
+                    }
+                }
+                if all.iter().filter(|row| matters(row)).all(|row| row.now.is_over()) {
+                    return Ok(all);
+                }
+                pause = PERIOD;
+            }
+            Err(WeightsError::Client(ClientError::Node(error))) => {
+                tell(&format!("{error}; trying again"));
+                pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            }
+            Err(error @ WeightsError::NoBlock { .. }) => tell(&format!("{error}; looking again")),
+            Err(error) => return Err(error.into()),
+        }
+        sleep(pause);
+    }
+}
+
+/// Whether two states read alike for people: the first block of an epoch may shift a little.
+fn same(a: &Now, b: &Now) -> bool {
+    match (a, b) {
+        (Now::Waits { reveal_epoch: a, .. }, Now::Waits { reveal_epoch: b, .. }) => a == b,
+        (Now::Refused { .. }, Now::Refused { .. }) => true, // the transaction's name differs each time
+        (a, b) => a == b,
+    }
+}
+
+/// A line about a row.
+fn told(row: &Told) -> String {
+    let name = format!("subnet {}, weights {}", row.netuid, &row.digest[..row.digest.len().min(8)]);
+    match &row.now {
+        Now::Pending => format!("{name}: the commit is in no block yet"),
+        Now::Waits { reveal_epoch, from_block: 0 } => {
+            format!("{name}: to be revealed in epoch {reveal_epoch} of the subnet")
+        }
+        Now::Waits { reveal_epoch, from_block } => {
+            format!(
+                "{name}: to be revealed in epoch {reveal_epoch} of the subnet, from block {from_block} on"
+            )
+        }
+        Now::Revealed { block } => format!("{name}: revealed, block {block}"),
+        Now::Superseded => format!("{name}: newer ones were revealed in their place"),
+        Now::Refused { why } => format!("{name}: refused now, tried again while its epoch lasts: {why}"),
+        Now::Missed { why } => format!("{name}: missed: {why}"),
+    }
+}
+
+/// An error when weights were lost.
+fn missed(rows: &[Told]) -> Result<()> {
+    match rows.iter().filter(|row| matches!(row.now, Now::Missed { .. })).count() {
+        0 => Ok(()),
+        count => bail!("{count} commits can never be revealed: their weights do not count"),
     }
 }
 
@@ -171,16 +323,18 @@ fn attribute<'a>(receipt: &'a TxReceipt, kind: &str, key: &str) -> Result<&'a st
     Ok(found.with_context(|| format!("the receipt names no {key}"))?.value.as_str())
 }
 
-/// An address, or a key that needs no passphrase to tell its own.
-fn address(text: &str) -> Result<String> {
+/// An address, or that of a key, told without its passphrase.
+fn address(text: &str, keys: Option<&Path>) -> Result<String> {
     if text.parse::<Address>().is_ok() {
         return Ok(text.to_string());
     }
-    if !text.starts_with("demo:") && !Path::new(text).exists() {
-        bail!("`{text}` is no address; `dodona keys show NAME` tells the address of a key");
+    if text.starts_with("demo:") || text.contains('/') || Path::new(text).exists() {
+        let none = UnlockArgs { keys: None, passphrase_file: None };
+        return Ok(net::key(text, &none)?.address().to_string());
     }
-    let none = UnlockArgs { keys: None, passphrase_file: None };
-    Ok(net::key(text, &none)?.address().to_string())
+    let card = keys::store(keys)?.card(text);
+    let hint = || format!("`{text}` is no address and no key of `dodona keys list`");
+    Ok(card.with_context(hint)?.address)
 }
 
 fn limit(max_cost: Option<String>) -> Result<String> {
@@ -199,7 +353,7 @@ fn units(text: &str) -> Result<String> {
     Ok(units.to_string())
 }
 
-fn subnet(client: &Client<Http>, netuid: u32) -> Result<Subnet> {
+fn find(client: &Client<Http>, netuid: u32) -> Result<Subnet> {
     Ok(client.ask(path::SUBNET, &QuerySubnetRequest { netuid })?)
 }
 

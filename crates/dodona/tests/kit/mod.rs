@@ -2,9 +2,14 @@
 #![allow(dead_code)] // each test file uses a part
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
+    path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
+
+use serde_json::Value;
 
 /// The program with these arguments, and nothing that the environment of the tests would tell it.
 pub fn dodona(args: &[&str]) -> Command {
@@ -94,5 +99,71 @@ impl Drop for Demo {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+/// A file's name in a folder, as text.
+pub fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).to_str().unwrap().to_string()
+}
+
+/// A localnet that ends with the test.
+pub struct Localnet {
+    pub child: Child,
+    pub nodes: Vec<Value>,
+}
+
+impl Localnet {
+    pub fn start(home: &str, further: &[&str]) -> Self {
+        let mut child = dodona(&[&["localnet", "--home", home, "--output", "json"], further].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap_or_else(|e| {
+            let mut errors = String::new();
+            let _ = child.stderr.take().unwrap().read_to_string(&mut errors);
+            panic!("{e}: `{line}`; it said: {errors}")
+        });
+        // What it says from here on is read away, so that it never waits for a reader.
+        let mut errors = child.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+        Self { child, nodes: told["nodes"].as_array().unwrap().clone() }
+    }
+
+    pub fn url(&self, n: usize, door: &str) -> String {
+        format!("http://{}", self.nodes[n][door].as_str().unwrap())
+    }
+
+    pub fn status(&self, n: usize) -> Option<Value> {
+        let (code, out, _) = run(&["status", "--node", &self.url(n, "rest"), "--output", "json"]);
+        (code == 0).then(|| serde_json::from_str(&out).unwrap())
+    }
+
+    pub fn height(&self, n: usize) -> u64 {
+        self.status(n).and_then(|s| s["height"].as_u64()).unwrap_or(0)
+    }
+
+    pub fn pids(&self) -> Vec<String> {
+        self.nodes.iter().map(|n| n["pid"].to_string()).collect()
+    }
+}
+
+impl Drop for Localnet {
+    /// Asked to end, it ends its nodes first: nobody is left who holds their folders or ports.
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until it holds, at most so many seconds.
+pub fn within(seconds: u64, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        sleep(Duration::from_millis(100));
     }
 }
