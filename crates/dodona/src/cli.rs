@@ -383,6 +383,97 @@ pub struct RoleArgs {
     pub output: Output,
 }
 
+/// Worked examples of subnets.
+#[derive(Copy, Clone, ValueEnum)]
+pub enum Example {
+    /// Text compression, judged by size and losslessness
+    Compression,
+}
+
+/// What runs a Python file or program.
+#[derive(Args)]
+pub struct ProgramArgs {
+    /// The interpreter for Python files
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: String,
+    /// Longest wait for one call
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub timeout: humantime::Duration,
+    /// Address space of the process, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub memory: u64,
+}
+
+/// What a miner runs with.
+#[derive(Args)]
+pub struct MineArgs {
+    /// The subnet's number
+    pub id: u32,
+    /// A Python file with `def answer(task)`, or a program, see docs/subnets.md
+    pub miner: String,
+    /// Where it listens
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8091")]
+    pub listen: SocketAddr,
+    /// Where others reach it, as announced on the chain [default: this machine's address]
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub announce: Option<String>,
+    /// Requests a second that one validator gets answered; ten times as many at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rate: u32,
+    #[command(flatten)]
+    pub program: ProgramArgs,
+    #[command(flatten)]
+    pub sign: SignArgs,
+    /// How the summary at the end is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// What a validator of a subnet runs with.
+#[derive(Args)]
+pub struct ValidateArgs {
+    /// The subnet's number
+    pub id: u32,
+    /// A Python file with `def task(number)` and `def score(task, answers)`, or a program, see docs/subnets.md
+    pub evaluator: String,
+    /// From one round to the next
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub every: humantime::Duration,
+    /// Longest wait for a miner
+    #[arg(long, value_name = "TIME", default_value = "12s")]
+    pub miner_timeout: humantime::Duration,
+    /// Also ask miners at private addresses, such as those of a local network
+    #[arg(long)]
+    pub private: bool,
+    /// Part of the newest round in a miner's score, above 0, at most 1
+    #[arg(long, value_name = "PART", default_value_t = 0.3)]
+    pub smoothing: f64,
+    /// Of which incentive mechanism, where the subnet has several
+    #[arg(long, value_name = "M", default_value_t = 0)]
+    pub mechanism: u32,
+    /// Version of the validator's software
+    #[arg(long, default_value_t = 0)]
+    pub version: u64,
+    /// End after so many rounds [default: at Ctrl-C]
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u64>,
+    /// Ask and judge, but bring no weights
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where scores are kept [default: dodona-validator-ID]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub sealed: SealedArgs,
+    #[command(flatten)]
+    pub program: ProgramArgs,
+    #[command(flatten)]
+    pub sign: SignArgs,
+    /// How rounds are told: a line for each miner, or a JSON object for each round
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
 /// Where weights lie between commit and reveal.
 #[derive(Args)]
 pub struct SealedArgs {
@@ -557,6 +648,18 @@ pub enum SubnetCommand {
         sign: SignArgs,
         #[arg(long, value_enum, default_value = "text")]
         output: Output,
+    },
+    /// Answer validators' tasks over HTTP, until it is ended
+    Mine(MineArgs),
+    /// Ask the miners, judge their answers, and bring weights in time, until it is ended
+    Validate(ValidateArgs),
+    /// The beginnings of a subnet in a new folder: miner, evaluator, and a script that runs all of it on this machine
+    New {
+        /// A folder that is not there yet
+        dir: PathBuf,
+        /// Begin with a worked example instead of an empty one
+        #[arg(long, value_enum)]
+        example: Option<Example>,
     },
     /// Change hyperparameters of your own subnet
     Hyperparameters {

@@ -8,9 +8,12 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     process::Stdio,
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
 };
 
-use kit::{Localnet, dodona, done, path, run, within};
+use kit::{Killed, Localnet, dodona, done, path, run, within};
 use serde_json::Value;
 
 /// A network with a started subnet of short epochs: its owner's hotkey is demo:judge, its miner demo:miner.
@@ -22,7 +25,8 @@ fn market(dir: &std::path::Path) -> (Localnet, String) {
     let set = ["--set", "tempo=25", "--set", "weights_rate_limit=0"];
     done(&[&["subnet", "hyperparameters", "1"], &set[..], &consumer].concat());
     done(&[&["subnet", "start", "1"], &consumer[..]].concat());
-    done(&[&["subnet", "register", "1", "--hotkey", "demo:miner"], &consumer[..]].concat());
+    // By somebody else than the owner: what an owner's own miners earn is withheld.
+    done(&["subnet", "register", "1", "--hotkey", "demo:miner", "--key", "demo:alice", "--node", &node]);
     (net, node)
 }
 
@@ -89,4 +93,95 @@ fn committed_weights_survive_a_kill_are_revealed_in_their_epoch_and_a_missed_one
     assert!(told.contains("weights_set"), "{told}");
     let graph = done(&["subnet", "metagraph", "1", "--weights", "--node", &node]);
     assert!(graph.contains("weights: 0=32768 1=65535"), "{graph}");
+}
+
+/// A process of the program whose lines on standard error are read one by one.
+struct Running {
+    _child: Killed,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = dodona(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { _child: Killed(child), lines }
+    }
+
+    /// Reads until a line has these words, at most a minute.
+    fn until(&mut self, words: &str) {
+        let (until, mut seen) = (Instant::now() + Duration::from_secs(60), Vec::new());
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(words) => return,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("`{words}` never came: {seen:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_subnet_from_the_template_goes_from_nothing_to_a_paid_miner() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_net, node) = market(dir.path());
+    let new = path(dir.path(), "mine");
+    done(&["subnet", "new", &new]);
+    let (code, _, err) = run(&["subnet", "new", &new]);
+    assert!(code == 1 && err.contains("not there yet"), "{err}");
+    for file in ["evaluator.py", "miner.py", "README.md", "run.sh"] {
+        assert!(fs::metadata(path(dir.path(), &format!("mine/{file}"))).unwrap().len() > 100, "{file}");
+    }
+    let miner = format!("{new}/miner.py");
+    let refused = ["subnet", "mine", "1", &miner, "--key", "demo:stranger", "--node", &node];
+    let (code, _, err) = run(&refused);
+    assert!(code == 1 && err.contains("dodona subnet register 1"), "{err}");
+
+    let mut mining = Running::start(&[
+        "subnet",
+        "mine",
+        "1",
+        &miner,
+        "--listen",
+        "0.0.0.0:0",
+        "--key",
+        "demo:miner",
+        "--node",
+        &node,
+    ]);
+    mining.until("validators may ask");
+    mining.until("announced ");
+    let (evaluator, scores, sealed) =
+        (format!("{new}/evaluator.py"), path(dir.path(), "scores"), path(dir.path(), "sealed"));
+    let own = ["--key", "demo:judge", "--node", &node, "--dir", &scores, "--sealed", &sealed];
+    let once = [
+        "subnet",
+        "validate",
+        "1",
+        &evaluator,
+        "--rounds",
+        "1",
+        "--dry-run",
+        "--private",
+        "--output",
+        "json",
+    ];
+    let round: Value = serde_json::from_str(&done(&[&once[..], &own].concat())).unwrap();
+    assert_eq!(
+        (round["miners"][0]["uid"].as_u64(), round["miners"][0]["score"].as_f64()),
+        (Some(1), Some(1.0))
+    );
+    let running = ["subnet", "validate", "1", &evaluator, "--every", "1s", "--private"];
+    let mut judging = Running::start(&[&running[..], &own].concat());
+    judging.until("weights committed in block");
+    judging.until("revealed, block");
+    within(60, "the miner is paid", || {
+        let shown = done(&["subnet", "metagraph", "1", "--node", &node, "--output", "json"]);
+        let graph: Value = serde_json::from_str(&shown).unwrap();
+        let miner = &graph["neurons"][1];
+        miner["incentive"] == 65_535 && miner["alpha_stake"] != "0"
+    });
 }

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     net, report,
-    run::{Ends, tell},
+    run::{raised, tell},
 };
 use crate::{
     cli::{ForecasterCommand, Output, ReputerCommand, ReputerRunArgs, RoleArgs, WorkerCommand},
@@ -229,7 +229,7 @@ fn run(part: Part, config: &Config, args: &RoleArgs) -> Result<()> {
     let address = wallet.address();
     let mut lanes = lanes(&client, &dir, args, config)?;
 
-    let ended = ends()?;
+    let ended = raised()?;
     if !args.dry_run {
         net::fund(&args.node.node, &client, address, &ended)?;
         for lane in &lanes {
@@ -421,19 +421,6 @@ fn own_key(part: Part, dir: &Path, args: &RoleArgs) -> Result<AccountKey> {
         tell(&format!("made a key for {} in {}", key.address(), path.display()));
     }
     plain_file(&path).with_context(|| format!("in {}", dir.display()))
-}
-
-/// A flag that the polite ways to end a program raise.
-fn ends() -> Result<Arc<AtomicBool>> {
-    let ended = Arc::new(AtomicBool::new(false));
-    let raised = ended.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut ends = runtime.block_on(async { Ends::watch() })?;
-    std::thread::spawn(move || {
-        runtime.block_on(ends.any());
-        raised.store(true, Ordering::Relaxed);
-    });
-    Ok(ended)
 }
 
 /// Registers and stakes where it is needed, one transaction after the other.

@@ -1,6 +1,12 @@
 //! What commands that run until somebody ends them share: the polite ways to be ended, and a voice for people.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -29,4 +35,17 @@ impl Ends {
             _ = c.recv() => {}
         }
     }
+}
+
+/// A flag that the polite ways to end a program raise, for commands without a runtime.
+pub fn raised() -> std::io::Result<Arc<AtomicBool>> {
+    let ended = Arc::new(AtomicBool::new(false));
+    let flag = ended.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut ends = runtime.block_on(async { Ends::watch() })?;
+    std::thread::spawn(move || {
+        runtime.block_on(ends.any());
+        flag.store(true, Ordering::Relaxed);
+    });
+    Ok(ended)
 }

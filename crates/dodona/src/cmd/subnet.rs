@@ -1,5 +1,8 @@
 //! `dodona subnet`: subnets, their neurons and their trades, from a shell.
 
+mod begin;
+mod work;
+
 use std::{path::Path, sync::atomic::AtomicBool, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, bail};
@@ -127,6 +130,9 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             weigh(&row, wait, &sealed, &sign, output)
         }
         SubnetCommand::Reveal { wait, sealed, sign, output } => reveal(wait, &sealed, &sign, output),
+        SubnetCommand::Mine(args) => work::mine(&args),
+        SubnetCommand::Validate(args) => work::validate(&args),
+        SubnetCommand::New { dir, example } => begin::run(&dir, example),
         SubnetCommand::Hyperparameters { id, set, sign, output } => {
             let set = set
                 .iter()

@@ -94,6 +94,34 @@ pub trait Adapter: Send {
     fn predict(&mut self, context: &Context<'_>) -> Result<Answer, AdapterError>;
 }
 
+/// Something whose functions can be called by name, with values that have a JSON form: a subnet's miner or evaluator.
+pub trait Callee: Send {
+    /// What people call it.
+    fn name(&self) -> &str;
+
+    /// Calls a function and waits for what it returns, at most as long as its limits say.
+    ///
+    /// # Errors
+    /// [`AdapterError`]; calling again later is always allowed.
+    fn call(
+        &mut self,
+        name: &str,
+        arguments: &[serde_json::Value],
+    ) -> Result<serde_json::Value, AdapterError>;
+}
+
+/// The callee a text means: `FILE.py` (run by `python`), or a program that speaks the protocol.
+///
+/// # Errors
+/// [`AdapterError::Start`]: a file that is not there.
+pub fn callee(text: &str, python: &str, limits: Limits) -> Result<Box<dyn Callee>, AdapterError> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|end| end == "py") {
+        return Ok(Box::new(Python::new(python, &path, limits)?));
+    }
+    Ok(Box::new(Process::new(text, Vec::new(), limits)))
+}
+
 /// Where a model's own words go, a line at a time.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
 

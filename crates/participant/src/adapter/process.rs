@@ -18,7 +18,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Adapter, AdapterError, Answer, Context, Limits, MAX_ANSWER, wire};
+use super::{Adapter, AdapterError, Answer, Callee, Context, Limits, MAX_ANSWER, wire};
 use crate::series::Point;
 
 /// First rest after a failure; it doubles with each further one.
@@ -142,14 +142,13 @@ impl Process {
         thread::sleep(left);
         Ok(())
     }
-}
 
-impl Adapter for Process {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn predict(&mut self, context: &Context<'_>) -> Result<Answer, AdapterError> {
+    /// Puts one question to the process, which is started where needed, and reads the answer.
+    fn put<A>(
+        &mut self,
+        question: impl FnOnce(&mut Running) -> String,
+        read: impl Fn(u64, &[u8]) -> Result<Option<A>, AdapterError>,
+    ) -> Result<A, AdapterError> {
         let mut limit = self.limits.timeout;
         let mut running = match self.running.take() {
             Some(running) => running,
@@ -159,7 +158,7 @@ impl Adapter for Process {
                 self.start()?
             }
         };
-        match running.ask(context, limit) {
+        match running.ask(question, read, limit) {
             // A model that says why it cannot answer is in good health.
             outcome @ (Ok(_) | Err(AdapterError::Model(_) | AdapterError::NotFinite(_))) => {
                 self.running = Some(running);
@@ -176,10 +175,43 @@ impl Adapter for Process {
     }
 }
 
+impl Adapter for Process {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn predict(&mut self, context: &Context<'_>) -> Result<Answer, AdapterError> {
+        let question = |running: &mut Running| {
+            let news = running.news(context.history);
+            wire::question(running.asked, context, news)
+        };
+        self.put(question, wire::answer)
+    }
+}
+
+impl Callee for Process {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        arguments: &[serde_json::Value],
+    ) -> Result<serde_json::Value, AdapterError> {
+        self.put(|running| wire::call(running.asked, name, arguments), wire::returned)
+    }
+}
+
 impl Running {
-    fn ask(&mut self, context: &Context<'_>, limit: Duration) -> Result<Answer, AdapterError> {
+    fn ask<A>(
+        &mut self,
+        question: impl FnOnce(&mut Self) -> String,
+        read: impl Fn(u64, &[u8]) -> Result<Option<A>, AdapterError>,
+        limit: Duration,
+    ) -> Result<A, AdapterError> {
         self.asked += 1;
-        let question = wire::question(self.asked, context, self.news(context.history));
+        let question = question(self);
         let until = Instant::now() + limit;
         let written = self.questions.as_ref().is_some_and(|questions| questions.send(question).is_ok());
         if !written {
@@ -192,7 +224,7 @@ impl Running {
                 Err(RecvTimeoutError::Timeout) => return Err(AdapterError::Timeout(limit)),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             };
-            if let Some(answer) = wire::answer(self.asked, &line)? {
+            if let Some(answer) = read(self.asked, &line)? {
                 return Ok(answer);
             }
         }
@@ -279,7 +311,7 @@ fn read_log(stderr: impl Read, mut each: impl FnMut(&str)) {
     }
 }
 
-/// A Python file with `def predict(ctx)`, run by the user's interpreter with the helper package beside it.
+/// A Python file with `def predict(ctx)`, or with functions to be called, run by the user's interpreter with the helper package beside it.
 pub struct Python {
     process: Process,
     _package: tempfile::TempDir,
@@ -314,10 +346,24 @@ impl Python {
 
 impl Adapter for Python {
     fn name(&self) -> &str {
-        self.process.name()
+        self.process.name.as_str()
     }
 
     fn predict(&mut self, context: &Context<'_>) -> Result<Answer, AdapterError> {
         self.process.predict(context)
+    }
+}
+
+impl Callee for Python {
+    fn name(&self) -> &str {
+        self.process.name.as_str()
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        arguments: &[serde_json::Value],
+    ) -> Result<serde_json::Value, AdapterError> {
+        self.process.call(name, arguments)
     }
 }

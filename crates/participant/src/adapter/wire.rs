@@ -42,6 +42,54 @@ struct Reply {
     error: Option<String>,
 }
 
+/// A call of a function by name.
+#[derive(Serialize)]
+struct Call<'a> {
+    dodona: u32,
+    id: u64,
+    call: &'a str,
+    arguments: &'a [serde_json::Value],
+}
+
+/// What a function returned, or why it did not.
+#[derive(Deserialize)]
+struct Returned {
+    id: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<serde_json::Value>,
+    error: Option<String>,
+}
+
+/// A value that is there, even if it is null.
+fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(from).map(Some)
+}
+
+/// A call as one line without its end.
+pub(super) fn call(id: u64, name: &str, arguments: &[serde_json::Value]) -> String {
+    // Values always have a JSON form.
+    serde_json::to_string(&Call { dodona: 1, id, call: name, arguments }).unwrap_or_default()
+}
+
+/// What call `id` returned; `None` for an earlier one.
+pub(super) fn returned(id: u64, bytes: &[u8]) -> Result<Option<serde_json::Value>, AdapterError> {
+    let refuse = |cause: String| {
+        let begin: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
+        AdapterError::Protocol { cause, begin }
+    };
+    let reply: Returned = serde_json::from_slice(bytes).map_err(|e| refuse(e.to_string()))?;
+    match reply.id {
+        Some(other) if other < id => return Ok(None),
+        Some(other) if other > id => return Err(refuse(format!("question {other} was never put"))),
+        _ => {}
+    }
+    match (reply.result, reply.error) {
+        (Some(value), None) => Ok(Some(value)),
+        (None, Some(why)) => Err(AdapterError::Model(why)),
+        _ => Err(refuse("say exactly one of result, error".into())),
+    }
+}
+
 /// A question as one line without its end, with the observations from number `from` on.
 pub(super) fn question(id: u64, context: &Context<'_>, from: usize) -> String {
     let pair = |point: &Point| (point.time, point.value);
@@ -117,6 +165,28 @@ mod tests {
             r#"{"value":1,"error":"x"}"#,
             r#"{"values":{}}"#,
             r#"{"value":"1"}"#,
+        ] {
+            assert!(matches!(read(wrong), Err(AdapterError::Protocol { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_call_returns_anything_with_a_json_form_and_nothing_else_passes() {
+        assert_eq!(
+            call(3, "answer", &[serde_json::json!({"a": 1})]),
+            r#"{"dodona":1,"id":3,"call":"answer","arguments":[{"a":1}]}"#
+        );
+        let read = |text: &str| returned(3, text.as_bytes());
+        assert_eq!(read(r#"{"id":3,"result":null}"#).unwrap(), Some(serde_json::Value::Null));
+        assert_eq!(read(r#"{"id":2,"result":1}"#).unwrap(), None, "an earlier one");
+        assert!(matches!(read(r#"{"id":3,"error":"x"}"#), Err(AdapterError::Model(_))));
+        for wrong in [
+            "",
+            "[]",
+            r#"{"id":4,"result":1}"#,
+            r#"{"id":3}"#,
+            r#"{"id":3,"result":NaN}"#,
+            r#"{"id":3,"result":1,"error":"x"}"#,
         ] {
             assert!(matches!(read(wrong), Err(AdapterError::Protocol { .. })), "{wrong}");
         }

@@ -1,0 +1,1 @@
+../subnet/run.sh
