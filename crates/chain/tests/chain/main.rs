@@ -29,6 +29,7 @@ mod staking_kit;
 mod staking_laws;
 mod staking_views;
 mod subnet_kit;
+mod subnet_laws;
 mod subnets;
 mod supply;
 mod told;
