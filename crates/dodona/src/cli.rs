@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _};
 use dodona_proto::topics;
 
 /// Many models answer; the network learns whom to trust, pays for accuracy, and proves its answer.
@@ -383,6 +383,60 @@ pub struct RoleArgs {
     pub output: Output,
 }
 
+/// Which of two rules is tried.
+#[derive(Copy, Clone, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// With it
+    On,
+    /// Without
+    Off,
+    /// One after the other
+    Both,
+}
+
+/// What a simulation sweeps.
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// nobody, copier, majority, minority, lazy, owner or sybils; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub adversary: Vec<String>,
+    /// Epochs of a run
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub epochs: u32,
+    /// Honest validators
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64).map(|n| n as usize))]
+    pub validators: usize,
+    /// Honest miners
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=192).map(|n| n as usize))]
+    pub miners: usize,
+    /// How far a miner's quality, a number from 0 to 1, walks in an epoch at most: the faster, the less a copy is worth
+    #[arg(long, value_name = "PART", default_value_t = 0.1)]
+    pub drift: f64,
+    /// How far a validator is wrong about it at most
+    #[arg(long, value_name = "PART", default_value_t = 0.05)]
+    pub error: f64,
+    /// Makes everything that is made up
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Part of the stake that must support a weight, several with commas
+    #[arg(long, value_delimiter = ',', default_value = "0.3,0.5,0.7", num_args = 1)]
+    pub kappa: Vec<f64>,
+    /// Part of a bond that stays, several with commas
+    #[arg(long, value_delimiter = ',', default_value = "0.5,0.9,0.975", num_args = 1)]
+    pub bonds_moving_average: Vec<f64>,
+    /// Whether each bond has a speed of its own
+    #[arg(long, value_enum, default_value = "both")]
+    pub liquid_alpha: Switch,
+    /// Whether weights are committed and revealed an epoch later
+    #[arg(long, value_enum, default_value = "both")]
+    pub commit_reveal: Switch,
+    /// Also write a page with charts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
 /// Worked examples of subnets.
 #[derive(Copy, Clone, ValueEnum)]
 pub enum Example {
@@ -661,6 +715,8 @@ pub enum SubnetCommand {
         #[arg(long, value_enum)]
         example: Option<Example>,
     },
+    /// What adversaries gain under which rules: the chain's own epochs, thousands of them, with everything else made up
+    Simulate(SimulateArgs),
     /// Change hyperparameters of your own subnet
     Hyperparameters {
         /// The subnet's number

@@ -185,3 +185,32 @@ fn a_subnet_from_the_template_goes_from_nothing_to_a_paid_miner() {
         miner["incentive"] == 65_535 && miner["alpha_stake"] != "0"
     });
 }
+
+#[test]
+fn a_simulation_repeats_to_the_byte_and_draws_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = path(dir.path(), "page.html");
+    let args = [
+        "subnet",
+        "simulate",
+        "--epochs",
+        "60",
+        "--miners",
+        "8",
+        "--adversary",
+        "copier",
+        "--adversary",
+        "majority",
+    ];
+    let json = done(&[&args[..], &["--output", "json"]].concat());
+    assert_eq!(json, done(&[&args[..], &["--output", "json", "--html", &page]].concat()));
+    let told: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(told["outcomes"].as_array().unwrap().len(), 2 * 3 * 3 * 2 * 2);
+    assert!(fs::read_to_string(&page).unwrap().contains("<svg"));
+    let text = done(&args);
+    assert_eq!(text.lines().count(), 1 + 72);
+    let (code, _, err) = run(&["subnet", "simulate", "--adversary", "nemo"]);
+    assert!(code == 1 && err.contains("there are: nobody, copier"), "{err}");
+    let (code, _, err) = run(&["subnet", "simulate", "--kappa", "1.5"]);
+    assert!(code == 1 && err.contains("--kappa is 1.5: 0 to 1"), "{err}");
+}

@@ -1,6 +1,7 @@
 //! `dodona subnet`: subnets, their neurons and their trades, from a shell.
 
 mod begin;
+mod simulate;
 mod work;
 
 use std::{path::Path, sync::atomic::AtomicBool, thread::sleep, time::Duration};
@@ -132,6 +133,7 @@ pub fn run(command: SubnetCommand) -> Result<()> {
         SubnetCommand::Reveal { wait, sealed, sign, output } => reveal(wait, &sealed, &sign, output),
         SubnetCommand::Mine(args) => work::mine(&args),
         SubnetCommand::Validate(args) => work::validate(&args),
+        SubnetCommand::Simulate(args) => simulate::run(&args),
         SubnetCommand::New { dir, example } => begin::run(&dir, example),
         SubnetCommand::Hyperparameters { id, set, sign, output } => {
             let set = set

@@ -27,10 +27,9 @@ use super::{
     load::{Desk, Load},
     node::{AFTER_THE_RUN_MS, Node, Sent, Stop, set_clock},
     program,
-    random::Random,
     rotation::Rotation,
 };
-use crate::world;
+use crate::{random::Random, world};
 
 /// Pace of heights.
 const BETWEEN_BLOCKS_US: u64 = 400_000;

@@ -17,7 +17,6 @@ mod load;
 mod node;
 mod plan;
 mod program;
-mod random;
 mod rotation;
 
 use std::{

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Everything a run depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
