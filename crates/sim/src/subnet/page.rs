@@ -24,9 +24,9 @@ main{max-width:1040px;margin:0 auto;padding:32px 20px 64px}h1{font-size:26px;mar
 p{margin:4px 0 12px;max-width:72ch}.soft{color:var(--soft)}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px 20px;margin:18px 0}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;min-width:620px;width:100%}
-th,td{text-align:right;padding:5px 10px;border-bottom:1px solid var(--line)}th{font-weight:600;color:var(--soft)}
+th,td{text-align:right;white-space:nowrap;padding:5px 10px;border-bottom:1px solid var(--line)}th{font-weight:600;color:var(--soft)}
 th:first-child,td:first-child{text-align:left}
-svg{max-width:100%;height:auto;display:block}a{color:var(--a)}svg text{fill:var(--ink);font:12px system-ui,sans-serif}
+svg{max-width:100%;height:auto;display:block}svg.wide{min-width:500px}a{color:var(--a)}svg text{fill:var(--ink);font:12px system-ui,sans-serif}
 svg .soft{fill:var(--soft)}svg .cell{fill:#14171c;font-variant-numeric:tabular-nums}
 .grid{stroke:var(--line)}.a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c);stroke-dasharray:4 4}
 .ta{fill:var(--a)!important}.tb{fill:var(--b)!important}.tc{fill:var(--c)!important}
@@ -139,7 +139,7 @@ fn lines(out: &mut String, sealed: Option<&Outcome>, open: Option<&Outcome>) {
     let _ = write!(
         out,
         "<p class=\"soft\">Its part of all pay over epochs.</p>\
-         <svg viewBox=\"0 0 {WIDE} {HIGH}\" width=\"{WIDE}\" role=\"img\" aria-label=\"part of all pay over epochs\">"
+         <div class=\"scroll\"><svg class=\"wide\" viewBox=\"0 0 {WIDE} {HIGH}\" width=\"{WIDE}\" role=\"img\" aria-label=\"part of all pay over epochs\">"
     );
     for step in 0..=4 {
         let part = most * f64::from(step) / 4.0;
@@ -190,13 +190,17 @@ fn lines(out: &mut String, sealed: Option<&Outcome>, open: Option<&Outcome>) {
         lowest = (name.0 + 4.0).max(lowest + 14.0);
         name.0 = lowest;
     }
-    // Not down into the numbers below.
-    let over = (lowest - TOP - plot_h).max(0.0);
-    for (at, class, name) in names {
-        let (x, y) = (LEFT + plot_w + 6.0, at - over);
+    // Not down into the numbers below: whoever is too low goes up, and whom it meets there.
+    let mut highest = TOP + plot_h;
+    for name in names.iter_mut().rev() {
+        name.0 = name.0.min(highest);
+        highest = name.0 - 14.0;
+    }
+    for (y, class, name) in names {
+        let x = LEFT + plot_w + 6.0;
         let _ = write!(out, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
     }
-    out.push_str("</svg>");
+    out.push_str("</svg></div>");
 }
 
 /// The next round number.
