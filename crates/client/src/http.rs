@@ -66,6 +66,18 @@ impl Http {
         serde_json::from_slice(&body).map_err(|e| ClientError::Node(format!("the answer is not JSON: {e}")))
     }
 
+    /// A page of text, such as `/metrics` at the door for monitors.
+    ///
+    /// # Errors
+    /// [`ClientError`]: what the node says, or that it says nothing.
+    pub fn text(&self, page: &str) -> Result<String, ClientError> {
+        let (status, body) = self.answer(page, self.agent.get(format!("{}{page}", self.base)).call())?;
+        if status != 200 {
+            return Err(problem(status, &body));
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     fn post(&self, page: &str, body: serde_json::Value) -> Result<(u16, Vec<u8>), ClientError> {
         let request =
             self.agent.post(format!("{}{page}", self.base)).header("content-type", "application/json");

@@ -11,6 +11,23 @@ use dodona_proto::topics;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// How lines on standard error are written: for people, or one JSON object each
+    #[arg(
+        long,
+        value_enum,
+        global = true,
+        default_value = "text",
+        env = "DODONA_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub log_format: LogFormat,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    // No manual of their own: a word each would make every other page of the manual long.
+    Text,
+    Json,
 }
 
 const AFTER: &str = "Exit codes: 0 done, 1 it failed (the reason is on standard error), 2 the arguments are wrong.\n\
@@ -378,6 +395,9 @@ pub struct RoleArgs {
     /// Ask and check, but sign nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// A page for Prometheus at this address, such as 127.0.0.1:26661 [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// How the summary at the end is printed
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,
@@ -896,6 +916,16 @@ pub struct DoctorArgs {
     /// Folder of the encrypted keys [default: ~/.dodona/keys]
     #[arg(long, value_name = "DIR", env = "DODONA_KEYS")]
     pub keys: Option<PathBuf>,
+    /// Write all of it into a new file too, with settings and the page for Prometheus, but without secrets: to show to
+    /// who is to help
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// The end of this log goes into that file
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub log: Option<PathBuf>,
+    /// The node's address for Prometheus, such as http://127.0.0.1:26660 [default: as the folder's settings say]
+    #[arg(long, value_name = "URL", requires = "bundle")]
+    pub metrics: Option<String>,
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,
 }
@@ -1140,6 +1170,9 @@ pub struct DemoArgs {
     /// Port of the dashboard, likewise
     #[arg(long, default_value_t = 8080)]
     pub dashboard_port: u16,
+    /// Port of the page for Prometheus, likewise
+    #[arg(long, default_value_t = 26660)]
+    pub metrics_port: u16,
 }
 
 #[derive(Args)]
@@ -1263,6 +1296,9 @@ pub struct StartArgs {
     /// Door of the dashboard, likewise
     #[arg(long, value_name = "ADDRESS", env = "DODONA_DASHBOARD")]
     pub dashboard: Option<String>,
+    /// Page for monitors, likewise
+    #[arg(long, value_name = "ADDRESS", env = "DODONA_METRICS")]
+    pub metrics: Option<String>,
     /// A home without a chain begins with a snapshot of its peers that follows from this file (made by `dodona trust
     /// export`, or genesis.json), instead of executing every block
     #[arg(long, value_name = "FILE", env = "DODONA_TRUST")]

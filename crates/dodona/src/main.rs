@@ -14,7 +14,14 @@ fn main() -> ExitCode {
     // Silent unless asked: what a person should see is printed by the command itself.
     let filter = EnvFilter::try_from_env("DODONA_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        cli::LogFormat::Text => log.with_ansi(colours).init(),
+        cli::LogFormat::Json => {
+            cmd::run::tell_json();
+            log.json().init();
+        }
+    }
     let outcome = match cli.command {
         cli::Command::Demo(args) => cmd::demo::run(args),
         cli::Command::Backtest(args) => cmd::backtest::run(args),
@@ -50,7 +57,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            cmd::run::fail(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -142,7 +142,7 @@ fn a_new_node_begins_with_a_proven_snapshot_of_its_peer() {
         .replacen("persistent = []", &format!("persistent = [\"{}\"]", plain(&listens[1])), 1);
     fs::write(joining.join("config.toml"), own).unwrap();
     let mut child = dodona(&["start", "--home", &new, "--trust", &trust])
-        .args(["--rest", "127.0.0.1:0", "--grpc", "", "--rpc", "", "--dashboard", ""])
+        .args(["--rest", "127.0.0.1:0", "--grpc", "", "--rpc", "", "--dashboard", "", "--metrics", ""])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -4,7 +4,7 @@
 
 mod kit;
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use kit::{Demo, dodona, done, run, text};
 use serde_json::Value;
@@ -48,6 +48,69 @@ fn a_doctor_looks_into_a_home() {
     fs::write(format!("{home}/config.toml"), "monicker = \"x\"\n").unwrap();
     let (_, out, _) = run(&["doctor", "--node", "http://127.0.0.1:1", "--home", home]);
     assert!(out.contains("BAD  settings") && out.contains("monicker"), "{out}");
+}
+
+#[test]
+fn a_bundle_tells_what_helps_and_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (home, log, bundle) = (path("home"), path("node.log"), path("bundle.json"));
+    done(&["init", "--home", &home, "--moniker", "troubled"]);
+    let keys: Vec<String> = ["validator_key.hex", "network_key.hex", "operator_key.hex"]
+        .iter()
+        .map(|name| fs::read_to_string(format!("{home}/{name}")).unwrap().trim().to_string())
+        .collect();
+    let words = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+    let told = format!(
+        "INFO committed height=7\nDEBUG key {}\nDEBUG words {words}\nWARN passphrase=hunter2\n\
+         WARN peer http://me:s3cr3t@example.org/x?token=t0k3n refused\n",
+        keys[0]
+    );
+    fs::write(&log, told).unwrap();
+    let args =
+        ["doctor", "--node", "http://127.0.0.1:1", "--home", &home, "--bundle", &bundle, "--log", &log];
+    let output = dodona(&args).env("DODONA_PASSPHRASE_FILE", "/secret/place").output().unwrap();
+    let (code, _, err) = text(&output);
+    assert!(code == 1 && err.contains("look through it"), "no node answers, the bundle is there: {err}");
+    let written = fs::read_to_string(&bundle).unwrap();
+    let secrets = ["winner", "sausage", "hunter2", "s3cr3t", "t0k3n", "/secret/place"];
+    for secret in keys.iter().map(String::as_str).chain(secrets) {
+        assert!(!written.contains(secret), "{secret} in {written}");
+    }
+    let found: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(found["settings"]["moniker"], "troubled");
+    assert_eq!(found["files"]["validator_key.hex"]["mode"], "600");
+    assert!(found["environment"].as_array().unwrap().iter().any(|name| name == "DODONA_PASSPHRASE_FILE"));
+    let checks = found["diagnosis"]["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|check| check["name"] == "node" && check["state"] == "bad"), "{written}");
+    assert_eq!(found["log"][0], "INFO committed height=7", "what is no secret stays");
+    // Nobody else may read it, and an older one is not lost.
+    let mode = fs::metadata(&bundle).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert!(run(&args).2.contains("choose a name that is not taken"));
+}
+
+#[test]
+fn lines_are_json_objects_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["start", "--home", dir.path().to_str().unwrap(), "--log-format", "json"];
+    let (code, _, err) = run(&args);
+    assert_eq!(code, 1);
+    let lines: Vec<Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["level"], "ERROR", "{err}");
+    assert!(last["fields"]["message"].as_str().unwrap().contains("genesis.json"), "{err}");
+    let variable = dodona(&["demo", "--headless", "--epochs", "3", "--rest-port", "0", "--grpc-port", "0"])
+        .args(["--rpc-port", "0", "--dashboard-port", "0", "--metrics-port", "0"])
+        .env("DODONA_LOG_FORMAT", "json")
+        .env("DODONA_LOG", "info")
+        .output()
+        .unwrap();
+    let (code, _, err) = text(&variable);
+    assert_eq!(code, 0, "{err}");
+    let lines: Vec<Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["target"] != "dodona"), "the log's own lines are among them: {err}");
+    assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()), "{err}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct NodeFile {
     pub doors: DoorsFile,
     /// What is kept.
     pub store: StoreFile,
+    /// What monitors are told.
+    pub metrics: MetricsFile,
 }
 
 /// A name of 1 to 40 printable characters.
@@ -121,12 +123,16 @@ pub struct DoorsFile {
     /// The dashboard, for people with a browser.
     #[serde(with = "address")]
     pub dashboard: Option<SocketAddr>,
+    /// The page that monitors read.
+    #[serde(with = "address")]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Default for DoorsFile {
     fn default() -> Self {
         let local = |port| Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-        Self { rest: local(1317), grpc: local(9090), rpc: local(26_657), dashboard: local(8080) }
+        let (rest, grpc, rpc) = (local(1317), local(9090), local(26_657));
+        Self { rest, grpc, rpc, dashboard: local(8080), metrics: local(26_660) }
     }
 }
 
@@ -140,6 +146,14 @@ pub struct StoreFile {
     pub index_blocks: u64,
     /// A snapshot every so many blocks; 0 is never.
     pub snapshot_every: u64,
+}
+
+/// What monitors are told beside the node's own condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsFile {
+    /// Accounts whose balance and windows are watched, at most [`crate::MAX_WATCHED`].
+    pub accounts: Vec<String>,
 }
 
 /// Why settings cannot be used.
@@ -166,8 +180,8 @@ pub enum ConfigError {
 impl NodeFile {
     /// Every address this node listens at: validators, other nodes, then the doors that are open.
     pub fn listens(&mut self) -> Vec<&mut SocketAddr> {
-        let DoorsFile { rest, grpc, rpc, dashboard } = &mut self.doors;
-        let doors = [rest, grpc, rpc, dashboard].into_iter().flatten();
+        let DoorsFile { rest, grpc, rpc, dashboard, metrics } = &mut self.doors;
+        let doors = [rest, grpc, rpc, dashboard, metrics].into_iter().flatten();
         [&mut self.consensus.listen, &mut self.peers.listen].into_iter().chain(doors).collect()
     }
 
@@ -188,7 +202,7 @@ impl NodeFile {
 
     /// The file for people: every setting with a word on what it is for.
     pub fn to_toml(&self) -> String {
-        let Self { moniker, consensus, peers, doors, store } = self;
+        let Self { moniker, consensus, peers, doors, store, metrics } = self;
         // Texts and lists of texts are written the same in JSON and TOML.
         let text = |value: &str| serde_json::Value::from(value).to_string();
         let list = |values: &[String]| serde_json::Value::from(values).to_string();
@@ -206,9 +220,12 @@ impl NodeFile {
              # Addresses HOST:PORT of nodes to stay connected to; others are learned from them.\npersistent = {}\n\
              \n[doors]\n# An empty text closes a door. Behind a proxy, leave them on this machine.\n\
              rest = {}\ngrpc = {}\nrpc = {}\ndashboard = {}\n\
+             # The page /metrics for Prometheus.\nmetrics = {}\n\
              \n[store]\n# Newest blocks that are kept; 0 is all of them.\nkeep_blocks = {}\n\
              # Newest blocks whose events can be searched; 0 is all that are kept.\nindex_blocks = {}\n\
-             # A snapshot every so many blocks, for nodes that join; 0 is never.\nsnapshot_every = {}\n",
+             # A snapshot every so many blocks, for nodes that join; 0 is never.\nsnapshot_every = {}\n\
+             \n[metrics]\n# Accounts whose balance and missed windows are on the page for monitors, such as your workers'.\n\
+             accounts = {}\n",
             text(moniker.as_str()),
             text(&consensus.listen.to_string()),
             list(&consensus.persistent),
@@ -220,9 +237,11 @@ impl NodeFile {
             door(doors.grpc),
             door(doors.rpc),
             door(doors.dashboard),
+            door(doors.metrics),
             store.keep_blocks,
             store.index_blocks,
             store.snapshot_every,
+            list(&metrics.accounts),
         )
     }
 }

@@ -10,7 +10,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -206,6 +206,37 @@ pub(crate) struct Doors {
     limits: DoorLimits,
     connections: AtomicUsize,
     peers: Mutex<Peers>,
+    answered: AtomicU64,
+    refused: [AtomicU64; Refused::ALL.len()],
+}
+
+/// Why somebody was turned away.
+#[derive(Clone, Copy)]
+enum Refused {
+    Connection,
+    Rate,
+    Busy,
+    Slow,
+}
+
+impl Refused {
+    /// With the word under which monitors count them.
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Connection, "connections"),
+        (Self::Rate, "rate"),
+        (Self::Busy, "busy"),
+        (Self::Slow, "too_slow"),
+    ];
+}
+
+/// What all doors together have done since they opened.
+pub(crate) struct Account {
+    /// Open connections.
+    pub(crate) connections: usize,
+    /// Requests let in.
+    pub(crate) answered: u64,
+    /// Connections and requests turned away, by reason.
+    pub(crate) refused: [(&'static str, u64); Refused::ALL.len()],
 }
 
 struct Peers {
@@ -385,7 +416,21 @@ impl Doors {
             limits.connections = limits.connections.min(files.saturating_sub(OTHER_FILES).max(16));
         }
         let peers = Mutex::new(Peers { known: BTreeMap::new(), swept: Instant::now() });
-        Arc::new(Self { limits, connections: AtomicUsize::new(0), peers })
+        let (answered, refused) = (AtomicU64::new(0), Default::default());
+        Arc::new(Self { limits, connections: AtomicUsize::new(0), peers, answered, refused })
+    }
+
+    fn refuse(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What there is to tell a monitor.
+    pub(crate) fn counted(&self) -> Account {
+        let refused =
+            Refused::ALL.map(|(why, word)| (word, self.refused[why as usize].load(Ordering::Relaxed)));
+        let (connections, answered) =
+            (self.connections.load(Ordering::Relaxed), self.answered.load(Ordering::Relaxed));
+        Account { connections, answered, refused }
     }
 
     /// Lets a connection in, or says why not.
@@ -517,7 +562,10 @@ impl Room {
                 Ok(visit) => {
                     connections.spawn(attend(self.clone(), stream, visit, phase.clone()));
                 }
-                Err(why) => turn_away(&stream, &why),
+                Err(why) => {
+                    self.doors.refuse(Refused::Connection);
+                    turn_away(&stream, &why);
+                }
             }
         }
     }
@@ -771,14 +819,21 @@ fn respond(
     let counted = count(&room, &visitor, long);
     request.extensions_mut().insert(visitor);
     let mut routes = room.routes.clone();
+    let doors = room.doors.clone();
     async move {
         let response = match counted {
-            Err((status, why)) => refusal(status, &why, kind.as_ref()),
+            Err((status, why)) => {
+                let busy = status == StatusCode::SERVICE_UNAVAILABLE;
+                doors.refuse(if busy { Refused::Busy } else { Refused::Rate });
+                refusal(status, &why, kind.as_ref())
+            }
             Ok(counted) => {
+                doors.answered.fetch_add(1, Ordering::Relaxed);
                 exchange.counted = Some(counted);
                 match tokio::time::timeout(limits.answer_time, routes.call(request)).await {
                     Ok(Ok(response)) => response,
                     Err(_) => {
+                        doors.refuse(Refused::Slow);
                         refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long", kind.as_ref())
                     }
                 }

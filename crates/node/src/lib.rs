@@ -14,6 +14,7 @@ pub mod home;
 mod index;
 pub mod keys;
 mod mempool;
+mod metrics;
 mod network;
 pub mod offline;
 pub mod peer;
@@ -31,7 +32,7 @@ use dodona_consensus::PublicKey;
 use dodona_consensus::engine::{
     Application, Engine, EngineConfig, EngineError, Fatal, Log, Network, TcpConfig,
 };
-use dodona_proto::sign::AccountKey;
+use dodona_proto::{Address, sign::AccountKey};
 use dodona_store::{Config, Store, StoreError};
 use tokio::{
     sync::{Notify, oneshot, watch},
@@ -52,6 +53,7 @@ pub use doors::{DoorError, DoorLimits, bind};
 pub use handle::NodeHandle;
 pub use home::{Home, HomeError};
 pub use mempool::{Limits, Mempool, Offered};
+pub use metrics::{MAX_WATCHED, MetricsDoor};
 pub use network::{Networking, Stalled, Way};
 pub use proofs::{genesis_trust, lead};
 
@@ -107,6 +109,10 @@ pub struct NodeConfig {
     pub rpc: Option<std::net::TcpListener>,
     /// The same for the dashboard.
     pub dashboard: Option<std::net::TcpListener>,
+    /// The same for the page that monitors read.
+    pub metrics: Option<std::net::TcpListener>,
+    /// Accounts whose balance and windows are on that page; at most [`MAX_WATCHED`], others are left out.
+    pub watched: Vec<Address>,
     /// What strangers may cost the node at these doors.
     pub limits: DoorLimits,
     /// Other nodes to share transactions with; a node alone has none.
@@ -130,6 +136,8 @@ impl NodeConfig {
             grpc: None,
             rpc: None,
             dashboard: None,
+            metrics: None,
+            watched: Vec::new(),
             limits: DoorLimits::default(),
             peering: None,
         }
@@ -193,6 +201,8 @@ pub struct Node {
     grpc: Option<Door>,
     rpc: Option<Door>,
     dashboard: Option<Door>,
+    metrics: Option<Door>,
+    measuring: JoinHandle<()>,
     gossip: Option<Peers>,
 }
 
@@ -289,6 +299,11 @@ impl Node {
         let (routes, telling) = api::rpc::routes(handle.clone());
         let rpc = open("RPC", config.rpc, routes)?;
         let dashboard = open("dashboard", config.dashboard, dashboard::routes(handle.clone(), ports))?;
+        let files = vec![home.store_path(), home.index_path()];
+        let watched = config.watched.into_iter().take(MAX_WATCHED).collect();
+        let measured = metrics::Metrics::new(&handle, doors.clone(), files, watched);
+        let metrics = open("metrics", config.metrics, metrics::routes(handle.clone(), measured.clone()))?;
+        let measuring = tokio::spawn(metrics::follow(handle.clone(), measured));
         Ok(Self {
             handle,
             engine,
@@ -302,6 +317,8 @@ impl Node {
             grpc,
             rpc,
             dashboard,
+            metrics,
+            measuring,
         })
     }
 
@@ -328,6 +345,11 @@ impl Node {
     /// Where people look at the dashboard.
     pub fn dashboard_address(&self) -> Option<SocketAddr> {
         self.dashboard.as_ref().map(Door::address)
+    }
+
+    /// Where monitors read.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Door::address)
     }
 
     /// Other nodes, if it has any to do with them.
@@ -358,7 +380,9 @@ impl Node {
         // Ends the subscribers' connections with a word of farewell.
         self.telling.abort();
         let _ = self.telling.await;
-        let doors = [self.rest, self.grpc, self.rpc, self.dashboard].into_iter().flatten();
+        self.measuring.abort();
+        let _ = self.measuring.await;
+        let doors = [self.rest, self.grpc, self.rpc, self.dashboard, self.metrics].into_iter().flatten();
         futures::future::join_all(doors.map(Door::close)).await;
         if let Some(watching) = self.watching {
             watching.abort();

@@ -245,6 +245,12 @@ impl Topic {
     pub fn waiting(&self) -> u64 {
         self.opened - self.scored - self.void
     }
+
+    /// Epochs since a member was first heard in a part in which it was not.
+    pub fn missed(&self, part: u8, member: &Member) -> u64 {
+        let chances = if part == part::REPUTER { self.scored } else { self.combined };
+        chances.saturating_sub(member.since).saturating_sub(member.heard)
+    }
 }
 
 /// When a step of an epoch was made.

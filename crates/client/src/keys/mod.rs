@@ -13,7 +13,7 @@ use std::{
 use dodona_proto::sign::{AccountKey, SignError};
 use zeroize::Zeroizing;
 
-pub use phrase::{Phrase, path};
+pub use phrase::{Phrase, is_word, path};
 pub use sealed::{Card, Cost};
 
 use sealed::Sealed;

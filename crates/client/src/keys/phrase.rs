@@ -15,6 +15,11 @@ const MAX_TEXT: usize = 1_024;
 /// First number of the hardened half.
 const HARDENED: u32 = 1 << 31;
 
+/// Whether a word, in lower case, is one of those that mnemonics are made of.
+pub fn is_word(word: &str) -> bool {
+    bip39::Language::English.find_word(word).is_some()
+}
+
 /// The words of a mnemonic, wiped from memory when dropped.
 pub struct Phrase(Mnemonic);
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Which environment variable wins over which setting.
-const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 9] = [
     ("moniker", "DODONA_MONIKER"),
     ("consensus.listen", "DODONA_LISTEN"),
     ("consensus.persistent", "DODONA_PERSISTENT"),
@@ -23,6 +23,7 @@ const VARIABLES: [(&str, &str); 8] = [
     ("doors.grpc", "DODONA_GRPC"),
     ("doors.rpc", "DODONA_RPC"),
     ("doors.dashboard", "DODONA_DASHBOARD"),
+    ("doors.metrics", "DODONA_METRICS"),
 ];
 
 pub fn run(command: ConfigCommand) -> Result<()> {

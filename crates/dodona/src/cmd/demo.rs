@@ -112,7 +112,7 @@ impl<'a> Demo<'a> {
         let rest = dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), args.rest_port))?;
         let local = |port: u16| dodona_node::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
         let (grpc, rpc) = (local(args.grpc_port)?, local(args.rpc_port)?);
-        let dashboard = local(args.dashboard_port)?;
+        let (dashboard, metrics) = (local(args.dashboard_port)?, local(args.metrics_port)?);
         let gate = Gate::new();
         let mut node = Node::start(NodeConfig {
             // A headless run is only itself: what others ask must not change its state.
@@ -121,6 +121,8 @@ impl<'a> Demo<'a> {
             grpc: Some(grpc),
             rpc: Some(rpc),
             dashboard: Some(dashboard),
+            metrics: Some(metrics),
+            watched: names.iter().map(|name| world::key(args.seed, name).address()).collect(),
             ..NodeConfig::quiet(home, Clock::Steps(STEP_MS), dodona_node::Pace::OnDemand(gate.clone()))
         })
         .await?;
@@ -184,6 +186,8 @@ impl<'a> Demo<'a> {
             shown(node.grpc_address()),
             shown(node.rpc_address())
         ));
+        let note = busy(self.args.metrics_port, node.metrics_address());
+        tell(&format!("metrics {}/metrics{note}", page(node.metrics_address())));
         if height > 0 {
             tell(&format!("continuing at block {height}"));
         }

@@ -16,7 +16,7 @@ use dodona_node::{config::NodeFile, keys};
 use dodona_proto::{Address, chain::QueryStatusResponse};
 use serde::Serialize;
 
-use super::{keys::store, net, now_ms};
+use super::{bundle, keys::store, net, now_ms, run::tell};
 use crate::{
     cli::{DoctorArgs, Output},
     output::print,
@@ -86,6 +86,10 @@ pub fn run(args: DoctorArgs) -> Result<()> {
     disk(args.home.as_deref().unwrap_or(Path::new(".")), &mut found);
     key_store(args.keys.as_deref(), &mut found);
 
+    if let Some(path) = &args.bundle {
+        bundle::write(path, &args, &serde_json::to_value(&found)?)?;
+        tell(&format!("wrote {}: look through it before you show it to anybody", path.display()));
+    }
     let bad = found.checks.iter().filter(|check| check.state == State::Bad).count();
     print(&match args.output {
         Output::Json => serde_json::to_string(&found)? + "\n",

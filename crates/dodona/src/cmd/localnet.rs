@@ -121,6 +121,7 @@ fn greet(args: &LocalnetArgs, members: &[Member]) -> Result<()> {
                     "name": m.name, "home": m.home.display().to_string(), "pid": m.pid(),
                     "rest": shown(doors.rest), "grpc": shown(doors.grpc), "rpc": shown(doors.rpc),
                     "dashboard": shown(doors.dashboard),
+                    "metrics": shown(doors.metrics),
                 })
             })
             .collect();

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod backtest;
+mod bundle;
 pub mod config;
 pub mod demo;
 pub mod doctor;
@@ -16,7 +17,8 @@ pub mod query;
 pub mod replay;
 mod report;
 pub mod role;
-mod run;
+mod role_metrics;
+pub mod run;
 mod screen;
 pub mod shell;
 pub mod snapshot;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     net, report,
+    role_metrics::RoleMetrics,
     run::{raised, tell},
 };
 use crate::{
@@ -240,7 +241,13 @@ fn run(part: Part, config: &Config, args: &RoleArgs) -> Result<()> {
         let (voice, part, topic) = (lane.voice(), lane.part().name(), lane.topic());
         tell(&format!("{voice} works for topic {topic} as {part} {address}; Ctrl-C ends it with a summary"));
     }
-    let outcome = work(&client, &mut wallet, &mut ledger, &mut lanes, args, &ended);
+    let mut metrics = args.metrics.map(|at| RoleMetrics::open(at, address)).transpose()?;
+    let mut seen = |lanes: &[Lane], answered| {
+        if let Some(metrics) = &mut metrics {
+            metrics.look(&client, lanes, answered);
+        }
+    };
+    let outcome = work(&client, &mut wallet, &mut ledger, &mut lanes, args, &ended, &mut seen);
     print(&summary(address, &lanes), args.output)?;
     outcome
 }
@@ -460,6 +467,7 @@ fn work(
     lanes: &mut [Lane],
     args: &RoleArgs,
     ended: &AtomicBool,
+    seen: &mut impl FnMut(&[Lane], bool),
 ) -> Result<()> {
     let mut pause = PERIOD;
     while !ended.load(Ordering::Relaxed) {
@@ -471,6 +479,7 @@ fn work(
                 Err(error) => return Err(error.into()),
             }
         }
+        seen(lanes, away.is_none());
         pause = match away {
             None => PERIOD,
             Some(error) => {

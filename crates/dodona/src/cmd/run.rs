@@ -1,4 +1,5 @@
-//! What commands that run until somebody ends them share: the polite ways to be ended, and a voice for people.
+//! What commands that run until somebody ends them share: the polite ways to be ended, and a voice for people and for
+//! collectors of logs.
 
 use std::{
     io::Write,
@@ -6,13 +7,44 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
+use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Whether lines are JSON objects.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on every line is a JSON object, shaped as those of the log.
+pub fn tell_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
 
 /// A line for people, on standard error; if nobody is left to read it, so be it.
 pub fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    say("INFO", line);
+}
+
+/// The last line of a program that failed.
+pub fn fail(reason: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        say("ERROR", reason);
+    } else {
+        say("ERROR", &format!("error: {reason}"));
+    }
+}
+
+fn say(level: &str, line: &str) {
+    let mut out = std::io::stderr();
+    let _ = if JSON.load(Ordering::Relaxed) {
+        let at = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+        let said =
+            json!({ "timestamp": at, "level": level, "fields": { "message": line }, "target": "dodona" });
+        writeln!(out, "{said}")
+    } else {
+        writeln!(out, "{line}")
+    };
 }
 
 /// The polite ways to end a program: Ctrl-C, kill, closing the terminal.

@@ -10,21 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use dodona_consensus::engine::PeerAddress;
 use dodona_node::{
-    Clock, Home, Networking, Node, NodeConfig, NodeError, Pace,
+    Clock, Home, MAX_WATCHED, Networking, Node, NodeConfig, NodeError, Pace,
     config::{Moniker, NodeFile},
     peer::{PeerConfig, PeerKey},
     snapshot::{self, Anchor, Schedule},
 };
+use dodona_proto::Address;
 use tokio::sync::Notify;
 
 use crate::{
     cli::StartArgs,
     cmd::{
         net, now_ms,
-        run::{Ends, tell},
+        run::{Ends, fail, tell},
     },
 };
 
@@ -60,6 +61,8 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         grpc: door(file.doors.grpc)?,
         rpc: door(file.doors.rpc)?,
         dashboard: door(file.doors.dashboard)?,
+        metrics: door(file.doors.metrics)?,
+        watched: watched(&file.metrics.accounts)?,
         ..NodeConfig::quiet(home, clock(args.clock_offset), Pace::Target(file.consensus.block_time))
     };
     config.network = Some(Networking {
@@ -77,7 +80,7 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
     };
     let shown = |address: Option<SocketAddr>| address.map_or("closed".to_string(), |a| a.to_string());
     tell(&format!(
-        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, dashboard {}, validators {}",
+        "dodona {} on chain {chain}{}, from block {}\nREST {}, gRPC {}, RPC {}, dashboard {}, metrics {}, validators {}",
         file.moniker.as_str(),
         if votes { "" } else { " (not a validator of its genesis)" },
         node.handle().head().height,
@@ -85,6 +88,7 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
         shown(node.grpc_address()),
         shown(node.rpc_address()),
         node.dashboard_address().map_or("closed".to_string(), |a| format!("http://{a}")),
+        shown(node.metrics_address()),
         file.consensus.listen,
     ));
     let orphaned = Arc::new(Notify::new());
@@ -142,7 +146,7 @@ async fn join(home: &Home, trust: &Path, peering: PeerConfig) -> Result<()> {
 
 /// Tells why, and what a supervisor should do about it.
 fn end_with(reason: &NodeError) -> ExitCode {
-    tell(&format!("error: {reason}"));
+    fail(&reason.to_string());
     ExitCode::from(reason.exit_code())
 }
 
@@ -156,6 +160,16 @@ fn claim(address: SocketAddr) -> Result<TcpListener> {
 /// The machine's clock, or, for tests, one that is wrong.
 fn clock(offset_ms: i64) -> Clock {
     if offset_ms == 0 { Clock::Wall } else { Clock::Wrong(offset_ms) }
+}
+
+/// The accounts of `[metrics] accounts`.
+fn watched(accounts: &[String]) -> Result<Vec<Address>> {
+    if accounts.len() > MAX_WATCHED {
+        bail!("[metrics] accounts in config.toml: {} are more than {MAX_WATCHED}", accounts.len());
+    }
+    let one =
+        |text: &String| text.parse().with_context(|| format!("[metrics] accounts: `{text}` is no address"));
+    accounts.iter().map(one).collect()
 }
 
 fn named(persistent: &[String]) -> Result<Vec<PeerAddress>> {
@@ -182,6 +196,7 @@ pub fn settings(args: &StartArgs) -> Result<NodeFile> {
         (&args.grpc, &mut file.doors.grpc),
         (&args.rpc, &mut file.doors.rpc),
         (&args.dashboard, &mut file.doors.dashboard),
+        (&args.metrics, &mut file.doors.metrics),
     ];
     for (said, door) in doors {
         match said.as_deref() {

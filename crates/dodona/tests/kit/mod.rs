@@ -14,9 +14,15 @@ use serde_json::Value;
 /// The program with these arguments, and nothing that the environment of the tests would tell it.
 pub fn dodona(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dodona"));
-    for name in
-        ["DODONA_LOG", "DODONA_NODE", "DODONA_HOME", "DODONA_KEY", "DODONA_KEYS", "DODONA_PASSPHRASE_FILE"]
-    {
+    for name in [
+        "DODONA_LOG",
+        "DODONA_LOG_FORMAT",
+        "DODONA_NODE",
+        "DODONA_HOME",
+        "DODONA_KEY",
+        "DODONA_KEYS",
+        "DODONA_PASSPHRASE_FILE",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).args(args);
@@ -70,19 +76,22 @@ pub fn done(args: &[&str]) -> String {
 pub struct Demo {
     pub child: Child,
     pub node: String,
+    /// Address of the page for monitors.
+    pub metrics: String,
     _errors: BufReader<ChildStderr>,
 }
 
 impl Demo {
     pub fn start(further: &[&str]) -> Self {
-        let ports = ["--rest-port", "0", "--grpc-port", "0", "--rpc-port", "0", "--dashboard-port", "0"];
+        let ports = ["--rest-port", "--grpc-port", "--rpc-port", "--dashboard-port", "--metrics-port"];
+        let ports: Vec<&str> = ports.into_iter().flat_map(|port| [port, "0"]).collect();
         let mut child = dodona(&[&["demo", "--replay", "30"], further, &ports[..]].concat())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let (mut node, mut line) = (String::new(), String::new());
+        let (mut node, mut metrics, mut line) = (String::new(), String::new(), String::new());
         // The first live line says that the replay is over.
         while !line.starts_with("epoch ") {
             line.clear();
@@ -90,8 +99,11 @@ impl Demo {
             if let Some(rest) = line.strip_prefix("REST ") {
                 node = rest.split("/topics").next().unwrap().to_string();
             }
+            if let Some(rest) = line.strip_prefix("metrics ") {
+                metrics = rest.trim_end().to_string();
+            }
         }
-        Self { child, node, _errors: errors }
+        Self { child, node, metrics, _errors: errors }
     }
 }
 

@@ -28,8 +28,8 @@ const PURSE: u128 = 1_000_000 * ALLO;
 const SMALL_PURSE: u128 = 10_000 * ALLO;
 /// Voting power of each validator, whole ALLO.
 const POWER: u64 = 1_000;
-/// Ports of one node: validators, transactions, REST, gRPC, RPC, dashboard.
-const BASE_PORTS: [u16; 6] = [26_656, 26_655, 1317, 9090, 26_657, 8080];
+/// Ports of one node: validators, transactions, REST, gRPC, RPC, dashboard, metrics.
+const BASE_PORTS: [u16; 7] = [26_656, 26_655, 1317, 9090, 26_657, 8080, 26_660];
 /// From one node's ports to the next one's.
 const STEP: u16 = 10;
 /// What a node says, in its folder.
@@ -226,6 +226,7 @@ pub fn create(
             grpc: Some(local(3)),
             rpc: Some(local(4)),
             dashboard: Some(local(5)),
+            metrics: Some(local(6)),
         };
         let home = dir.join(file.moniker.as_str());
         let mut drawn = 0u64;
@@ -280,7 +281,7 @@ pub fn create(
 }
 
 /// The usual ports of node `n`, or free ones where those are taken.
-fn ports(n: u16) -> std::io::Result<[u16; 6]> {
+fn ports(n: u16) -> std::io::Result<[u16; 7]> {
     let local = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     // All are held until all are found: no port is given twice.
     let mut held = Vec::new();

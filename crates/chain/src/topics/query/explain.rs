@@ -230,8 +230,6 @@ fn memory(member: Option<&Member>, topic: &Topic, part: u8) -> Vec<Line> {
     let Some(member) = member else {
         return vec![line("heard", 0, "epochs")];
     };
-    let epochs = if part == part::REPUTER { topic.scored } else { topic.combined };
-    let missed = epochs.saturating_sub(member.since).saturating_sub(member.heard);
     let mut lines = Vec::new();
     if part != part::REPUTER {
         lines.push(line("smoothed score", member.state.score, "now; under gains its positive part is paid"));
@@ -241,7 +239,7 @@ fn memory(member: Option<&Member>, topic: &Topic, part: u8) -> Vec<Line> {
     }
     lines.push(line("merit", member.merit.score, "now; decides who is heard when there is no room for all"));
     lines.push(line("heard", member.heard, "epochs"));
-    lines.push(line("missed", missed, "epochs since it was first heard"));
+    lines.push(line("missed", topic.missed(part, member), "epochs since it was first heard"));
     lines
 }
 

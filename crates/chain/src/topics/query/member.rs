@@ -76,7 +76,6 @@ fn row(
     let registration = REGISTRATIONS.get(read, &(topic.id, as_role, account))?;
     let Registration { owner, name, .. } =
         registration.unwrap_or(Registration { owner: Address(account), name: String::new(), since: 0 });
-    let chances = if part == part::REPUTER { topic.scored } else { topic.combined } - member.since;
     let (stake, delegated) = match part {
         part::REPUTER => {
             let stake = stake::of(read, topic.id, account)?;
@@ -90,7 +89,7 @@ fn row(
         role: part::name(part).into(),
         owner: owner.to_string(),
         submitted: member.heard,
-        missed: chances.saturating_sub(member.heard),
+        missed: topic.missed(part, member),
         mean_loss: mean_loss(member),
         running_loss: member.state.loss.get(),
         weight: member.weight.get(),
