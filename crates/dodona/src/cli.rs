@@ -38,7 +38,8 @@ Set DODONA_LOG=info (or debug, or a tracing filter) to see what the node is doin
 pub enum Command {
     /// Start a chain with one validator and watch models, forecasters and reputers work on a real series
     Demo(DemoArgs),
-    /// Replay a history through the same state machine, without consensus, as fast as it goes
+    /// Replay a history through the same state machine, without consensus, as fast as it goes; with a model of yours as
+    /// one more member
     Backtest(BacktestArgs),
     /// Bring your own model to topics
     #[command(subcommand)]
@@ -1177,12 +1178,51 @@ pub struct DemoArgs {
 
 #[derive(Args)]
 pub struct BacktestArgs {
+    /// Your own model as one more member, named as for `worker run`: FILE.py, a program, http(s)://…, builtin:NAME.
+    /// Without one the built-in models are replayed
+    #[arg(conflicts_with_all = ["predictions", "candidate"])]
+    pub model: Option<String>,
     /// A CSV file with the columns timestamp,value (or the name of a bundled series): built-in models predict it
-    #[arg(long, value_name = "FILE.csv", required_unless_present = "predictions")]
+    #[arg(long, value_name = "FILE.csv", required_unless_present_any = ["predictions", "topic"])]
     pub data: Option<String>,
     /// Predictions made elsewhere: columns timestamp, truth, then one per member; an empty cell did not report
     #[arg(long, value_name = "MATRIX.csv", conflicts_with = "data")]
     pub predictions: Option<PathBuf>,
+    /// With --predictions: the column that is your model
+    #[arg(long, value_name = "COLUMN", requires = "predictions")]
+    pub candidate: Option<String>,
+    /// The members and truths of this topic of a node, which also says rule, loss and horizon
+    #[arg(long, value_name = "ID", conflicts_with_all = ["data", "predictions"], requires = "model")]
+    pub topic: Option<u64>,
+    /// With a model: the newest so many epochs only [default: all of --data, 500 of --topic]
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(20..=50_000))]
+    pub last: Option<u64>,
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// The interpreter for Python files
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: String,
+    /// Steps of a day and a week of a topic, for what is built in
+    #[arg(long, value_name = "DAY,WEEK", default_value = "48,336", value_delimiter = ',', num_args = 1)]
+    pub seasons: Vec<usize>,
+    /// Longest wait for one answer of the model
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub timeout: humantime::Duration,
+    /// Address space of the model's process, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub memory: u64,
+    /// Makes the participants' keys, and what the bands are drawn from
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Go on although the answers look wrong: constant, in another unit, as if the truth were known
+    #[arg(long)]
+    pub no_preflight: bool,
+    /// Write a page with charts: one file that needs nothing else
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Keep everybody's answers, for --predictions: another run asks nobody
+    #[arg(long, value_name = "MATRIX.csv")]
+    pub save: Option<PathBuf>,
     /// How the network combines its members
     #[arg(long, value_enum, default_value = "power")]
     pub rule: Rule,

@@ -16,7 +16,7 @@ use dodona_proto::{
     ALLO,
     topics::{
         self as wire, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
-        MsgSubmitPayload,
+        MsgSubmitPayload, QueryEpochResponse,
     },
     tx::{Sender, pack},
     url,
@@ -32,7 +32,7 @@ use crate::{
 /// Gas that suffices for anything a backtest sends.
 const GAS: u64 = 40_000_000;
 /// Blocks before the first answers: topic, registrations, stake and funding.
-const SETUP_BLOCKS: u64 = 3;
+pub(crate) const SETUP_BLOCKS: u64 = 3;
 
 /// What is replayed.
 pub enum Source {
@@ -40,6 +40,21 @@ pub enum Source {
     Series(Series),
     /// Predictions made elsewhere, row by row.
     Matrix(PredictionMatrix),
+    /// Answers that were collected before, epoch by epoch.
+    Panel(Box<Panel>),
+}
+
+/// Members with one answer, or none, for each epoch, and what then happened.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// Name and answers of each.
+    pub members: Vec<(String, Vec<Option<f64>>)>,
+    /// As many as each member has answers.
+    pub truth: Vec<f64>,
+    /// Epochs of a day, for the built-in forecasters; 0: none take part.
+    pub season: usize,
+    /// The topic, if it is not the one a backtest makes up; asks an epoch a block whatever it says.
+    pub spec: Option<wire::TopicSpec>,
 }
 
 /// What a run amounts to.
@@ -140,6 +155,7 @@ impl Feed {
             }
             // Row i of a matrix holds the predictions for the truth of row i, made `horizon` rows before.
             Source::Matrix(m) => (m.rows() + horizon, 0, Vec::new(), Vec::new()),
+            Source::Panel(p) => (p.truth.len() + horizon, 0, Vec::new(), world::judges(setup.rule, p.season)),
         };
         let epochs = rows.saturating_sub(first_row + horizon) as u64;
         if epochs == 0 {
@@ -153,6 +169,7 @@ impl Feed {
             Source::Series(_) => self.models.iter().map(|m| m.name().to_string()).collect(),
             // Column names are free text; on the chain members are numbered.
             Source::Matrix(m) => (0..m.members.len()).map(|i| format!("m{i}")).collect(),
+            Source::Panel(p) => (0..p.members.len()).map(|i| format!("m{i}")).collect(),
         }
     }
 
@@ -169,6 +186,9 @@ impl Feed {
                 self.models.iter_mut().map(|m| m.predict(horizon).and_then(sayable)).collect()
             }
             Source::Matrix(m) => (0..m.members.len()).map(|j| m.report(epoch as usize, j)).collect(),
+            Source::Panel(p) => {
+                p.members.iter().map(|(_, said)| said.get(epoch as usize).copied()?).collect()
+            }
         }
     }
 
@@ -176,15 +196,28 @@ impl Feed {
         match &self.source {
             Source::Series(s) => s.points[self.first_row + epoch as usize + self.horizon].value,
             Source::Matrix(m) => m.truth[epoch as usize],
+            Source::Panel(p) => p.truth[epoch as usize],
         }
     }
 }
 
 /// Replays a source. `progress` hears of every hundredth epoch: (done, of).
-pub fn run(
+///
+/// # Errors
+/// [`BacktestError`].
+pub fn run(source: Source, setup: &Setup, progress: impl FnMut(u64, u64)) -> Result<Outcome, BacktestError> {
+    watch(source, setup, progress, |_| {})
+}
+
+/// [`run`]; `seen` is shown every epoch as it is scored.
+///
+/// # Errors
+/// [`BacktestError`].
+pub fn watch(
     source: Source,
     setup: &Setup,
     mut progress: impl FnMut(u64, u64),
+    mut seen: impl FnMut(&QueryEpochResponse),
 ) -> Result<Outcome, BacktestError> {
     let mut feed = Feed::new(source, setup)?;
     let names = feed.names();
@@ -204,7 +237,13 @@ pub fn run(
     params.feemarket_enabled = false;
     params.feemarket_max_block_utilization = 1_000_000_000_000;
     let mut chain = LocalChain::new(&genesis, Signatures::Trust)?;
-    begin(&mut chain, setup, &mut consumer, &mut reputer, workers.iter_mut().chain(&mut judges))?;
+    let own = match &feed.source {
+        Source::Panel(panel) => panel.spec.clone(),
+        _ => None,
+    };
+    let made_up = || world::topic_spec(setup, "backtest", "");
+    let spec = own.map_or_else(made_up, |spec| world::one_a_block(spec, setup.horizon));
+    begin(&mut chain, spec, &mut consumer, &mut reputer, workers.iter_mut().chain(&mut judges))?;
 
     let lag = setup.horizon as u64;
     let mut tally = Tally::default();
@@ -267,6 +306,9 @@ pub fn run(
             for forecaster in &mut feed.forecasters {
                 forecaster.observe(scored.epoch, &losses);
             }
+            if scored.state == "scored" {
+                seen(&scored);
+            }
             tally.add(&scored);
         }
         if block % 100 == 0 {
@@ -282,6 +324,10 @@ pub fn run(
     if let Source::Matrix(m) = &feed.source {
         rename(&mut losses, &mut rewards, &m.members);
     }
+    if let Source::Panel(p) = &feed.source {
+        let names: Vec<String> = p.members.iter().map(|(name, _)| name.clone()).collect();
+        rename(&mut losses, &mut rewards, &names);
+    }
     Ok(Outcome {
         losses,
         rewards,
@@ -295,14 +341,13 @@ pub fn run(
 /// The first blocks: topic, registrations, stake and funding.
 fn begin<'a>(
     chain: &mut LocalChain,
-    setup: &Setup,
+    spec: wire::TopicSpec,
     consumer: &mut Actor,
     reputer: &mut Actor,
     workers: impl Iterator<Item = &'a mut Actor>,
 ) -> Result<(), BacktestError> {
     let creator = consumer.address.clone();
-    let spec = Some(world::topic_spec(setup, "backtest", ""));
-    let create = consumer.tx(url::CREATE_TOPIC, &MsgCreateTopic { creator, spec });
+    let create = consumer.tx(url::CREATE_TOPIC, &MsgCreateTopic { creator, spec: Some(spec) });
     refused(&chain.block(vec![create])?)?;
 
     let register = |actor: &mut Actor, role: wire::Role| {

@@ -4,6 +4,7 @@
 //! The exception is [`processes`]: whole networks on this machine, to be used and to be broken.
 
 pub mod backtest;
+pub mod candidate;
 mod local;
 pub mod network;
 pub mod processes;

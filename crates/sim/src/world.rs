@@ -68,9 +68,15 @@ pub fn timeline(series: &Series, horizon: usize) -> Timeline {
 
 /// The built-in forecasters, where the rule hears any: plain mean and median do not.
 pub fn forecasters(rule: Rule, series: &Series) -> Vec<Box<dyn Forecaster>> {
+    judges(rule, series.season_day)
+}
+
+/// The same for a season of so many epochs; for none, nobody.
+pub fn judges(rule: Rule, season: usize) -> Vec<Box<dyn Forecaster>> {
     match rule {
         Rule::Mean | Rule::Median => Vec::new(),
-        Rule::Unspecified | Rule::Power | Rule::Regret => forecaster::built_in(series.season_day),
+        Rule::Unspecified | Rule::Power | Rule::Regret if season == 0 => Vec::new(),
+        Rule::Unspecified | Rule::Power | Rule::Regret => forecaster::built_in(season),
     }
 }
 
@@ -130,6 +136,21 @@ pub fn topic_spec(setup: &Setup, title: &str, unit: &str) -> TopicSpec {
         truth_lag: setup.horizon as u64,
         truth_window: 1,
         ..TopicSpec::default()
+    }
+}
+
+/// A topic as it is, except that it asks one question a block and learns the truth so many blocks later.
+pub fn one_a_block(spec: TopicSpec, horizon: usize) -> TopicSpec {
+    TopicSpec {
+        epoch_length: 1,
+        worker_window: 1,
+        truth_lag: horizon as u64,
+        truth_window: 1,
+        worker_list: false,
+        reputer_list: false,
+        max_inferers: 0,
+        max_forecasters: 0,
+        ..spec
     }
 }
 

@@ -12,11 +12,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     cli::{BacktestArgs, Output, choice_name},
-    cmd::load_series,
+    cmd::{candidate, load_series},
     output::Summary,
 };
 
 pub fn run(args: BacktestArgs) -> Result<()> {
+    if args.model.is_some() || args.candidate.is_some() {
+        return candidate::run(&args);
+    }
+    if args.report.is_some() || args.save.is_some() || args.last.is_some() {
+        bail!("--report, --save and --last are about a model: name one, or a column with --candidate");
+    }
     let (name, source) = match (&args.predictions, &args.data) {
         (Some(path), _) => {
             let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -30,8 +36,12 @@ pub fn run(args: BacktestArgs) -> Result<()> {
         }
         (None, None) => bail!("name a history with --data or --predictions"),
     };
-    let setup =
-        Setup { rule: args.rule.into(), loss: args.loss.into(), horizon: args.horizon as usize, seed: 1 };
+    let setup = Setup {
+        rule: args.rule.into(),
+        loss: args.loss.into(),
+        horizon: args.horizon as usize,
+        seed: args.seed,
+    };
     let bar = progress_bar("epochs");
     let started = Instant::now();
     let outcome = backtest::run(source, &setup, |done, of| {

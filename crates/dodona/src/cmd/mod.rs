@@ -2,6 +2,8 @@
 
 pub mod backtest;
 mod bundle;
+mod candidate;
+mod candidate_page;
 pub mod config;
 pub mod demo;
 pub mod doctor;
