@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Join } from "./pages/join";
-import { Account, BlockPage, Explorer, Tx } from "./pages/explorer";
+import { Account, BlockPage, Explorer, Tx, ValidatorPage } from "./pages/explorer";
 import { TopicPage } from "./pages/topic";
 import { Verify } from "./pages/verify";
 import { page, Refused, usePulse, type Pulse, type Row, type Topic } from "./node";
@@ -30,7 +30,7 @@ function plain(piece: string): string {
 const PAGES: [string, string, string[]][] = [
   ["#/topic/1", "Live", ["topic"]],
   ["#/verify/1", "Verify", ["verify"]],
-  ["#/explore", "Explorer", ["explore", "block", "tx", "account"]],
+  ["#/explore", "Explorer", ["explore", "block", "tx", "account", "validator"]],
   ["#/join/1", "Bring your model", ["join"]],
 ];
 
@@ -61,12 +61,13 @@ function App() {
         {pulse.lost ? `The node does not answer since ${clock(pulse.since)}. What you see is the last it said; asked again every second.` : ""}
       </div>
       <main id="main" tabIndex={-1}>
-        {kind === "topic" ? <TopicPage id={what || "1"} why={more[0] === "why" ? more.slice(1) : null} pulse={pulse} />
+        {kind === "topic" ? <TopicPage id={what || "1"} why={more[0] === "why" ? more.slice(1) : null} mark={more[0] === "mark" ? (more[1] ?? "") : null} pulse={pulse} />
           : kind === "verify" ? <Verify id={what || "1"} pulse={pulse} />
           : kind === "explore" ? <Explorer pulse={pulse} />
           : kind === "block" ? <BlockPage height={what} />
           : kind === "tx" ? <Tx hash={what} />
           : kind === "account" ? <Account address={what} pulse={pulse} />
+          : kind === "validator" ? <ValidatorPage operator={what} pulse={pulse} />
           : kind === "join" ? <Join id={what || "1"} pulse={pulse} />
           : <p class="empty">There is no page “{kind}”. <a href="#/topic/1">To the live page</a></p>}
       </main>
@@ -93,6 +94,7 @@ async function find(words: string): Promise<string | null> {
   const wanted = words.trim();
   if (/^\d+$/.test(wanted)) return `#/block/${wanted}`;
   if (/^(0x)?[0-9a-f]{64}$/i.test(wanted)) return `#/tx/${wanted.replace(/^0x/i, "").toLowerCase()}`;
+  if (/^allovaloper1[0-9a-z]{20,80}$/.test(wanted)) return `#/validator/${wanted}`;
   if (/^allo1[0-9a-z]{20,80}$/.test(wanted)) return `#/account/${wanted}`;
   const numbered = /^topic\s+(\d+)$/i.exec(wanted);
   if (numbered) return `#/topic/${numbered[1]}`;

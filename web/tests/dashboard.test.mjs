@@ -147,10 +147,47 @@ test("blocks and transactions are told in sentences", async () => {
   await sees(".verdict", /It took effect/);
 });
 
+test("a member that is highlighted has a line of its own, its row too, and the answer without it", async () => {
+  const { rows } = await api("/topics/1/leaderboard");
+  const { address, name } = rows.find((row) => row.role === "inferer");
+  await go("#/topic/1");
+  await sees(".answer", /The network says/);
+  await page.selectOption(".controls select", address);
+  await until("the address of the page", async () => page.url().endsWith(`#/topic/1/mark/${address}`));
+  await sees(".controls", new RegExp(`${name}.*network without it`, "s"));
+  assert.equal(await page.locator("tr.own th").textContent(), name);
+  // Closing what was asked about another keeps the line.
+  await go(`#/topic/1/why/${rows[0].address}`);
+  await sees("dialog", /nonce/);
+  await page.keyboard.press("Escape");
+  await sees(".controls", /network without it/);
+  // From the page of newcomers, whose worker has not answered yet.
+  await go("#/join/1");
+  await page.fill("input[name=address]", "nobody");
+  await page.press("input[name=address]", "Enter");
+  await sees("main form .note", /begins with allo1/);
+  const stranger = `allo1${"q".repeat(38)}`;
+  await page.fill("input[name=address]", stranger);
+  await page.press("input[name=address]", "Enter");
+  await sees("section > .note[role=status]", new RegExp(`${stranger} has not answered this topic yet`));
+});
+
+test("validators are shown with their attendance and with whom stands behind them", async () => {
+  const { validators } = await api("/validators");
+  await go("#/explore");
+  await sees("section[aria-label=Validators] tbody", new RegExp(`${validators[0].name}.*bonded.*100\\.0 %`, "s"));
+  await page.click("section[aria-label=Validators] tbody a");
+  await sees("h1", new RegExp(validators[0].operator));
+  await sees("main table", /100\.0 %/);
+  await go(`#/account/${validators[0].account}`);
+  await sees("dl", /balance/);
+});
+
 test("every page is free of serious findings of axe, and fits into a narrow window", async () => {
   const axe = await readFile(join(here, "../node_modules/axe-core/axe.min.js"), "utf8");
   const { address } = (await api("/topics/1/leaderboard")).rows[0];
-  const pages = ["#/topic/1", "#/topic/2", `#/topic/1/why/${address}`, "#/verify/1", "#/explore", "#/block/20", "#/join/1"];
+  const { validators } = await api("/validators");
+  const pages = ["#/topic/1", "#/topic/2", `#/topic/1/why/${address}`, "#/verify/1", "#/explore", "#/block/20", "#/join/1", `#/topic/1/mark/${address}`, `#/validator/${validators[0].operator}`];
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });
     for (const hash of pages) {

@@ -2,9 +2,10 @@
 //! the receipt, and the trails that let others compute an epoch again.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use dodona_proto::sign::{self, SignError};
 use sha2::{Digest, Sha256};
 
-use crate::{event::Event, gas::Meter, params::Params, state::State};
+use crate::{event::Event, gas::Meter, params::Params, state::State, verified::Verified};
 
 /// What a handler can see and touch.
 pub struct Ctx<'a> {
@@ -22,6 +23,8 @@ pub struct Ctx<'a> {
     pub gas: Meter,
     /// Place of the message being handled within its transaction.
     pub message: u32,
+    /// Signatures within messages that were found valid before; none between transactions, where nobody signs.
+    verified: Option<&'a Verified>,
     events: Vec<Event>,
     note: String,
     trails: Vec<Trail>,
@@ -63,7 +66,35 @@ impl<'a> Ctx<'a> {
     ) -> Self {
         let (events, note, trails) = (Vec::new(), String::new(), Vec::new());
         let gas = Meter::new(gas_limit);
-        Self { state, params, chain_id, height, time_ms, gas, message: 0, events, note, trails }
+        Self {
+            state,
+            params,
+            chain_id,
+            height,
+            time_ms,
+            gas,
+            message: 0,
+            verified: None,
+            events,
+            note,
+            trails,
+        }
+    }
+
+    /// The same, for a transaction whose signatures may have been checked before.
+    pub(crate) fn knowing(self, verified: &'a Verified) -> Self {
+        Self { verified: Some(verified), ..self }
+    }
+
+    /// Checks a signature that a message brings along.
+    ///
+    /// # Errors
+    /// [`SignError`], as of [`sign::verify`].
+    pub(crate) fn check_word(&self, public: &[u8], bytes: &[u8], signature: &[u8]) -> Result<(), SignError> {
+        match self.verified {
+            Some(verified) => verified.word(public, bytes, signature),
+            None => sign::verify(public, bytes, signature),
+        }
     }
 
     /// Tells subscribers.

@@ -466,7 +466,7 @@ pub(crate) enum Verdict {
 /// Gas of a transaction on a state that is thrown away.
 pub(crate) fn simulate(parsed: &Parsed, state: &mut State, place: &Place) -> Result<u64, Failure> {
     auth::account(state, parsed.signer)?.ok_or(TxError::UnknownAccount(parsed.signer))?;
-    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.at(), u64::MAX);
+    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.at(), u64::MAX).knowing(place.verified);
     // A signature that is still to come has 64 bytes and two of framing.
     ctx.gas.charge(gas::BASE + gas::BYTE * (parsed.bytes as u64 + 66), "transaction size")?;
     parsed.run(&mut ctx)?;
@@ -476,7 +476,8 @@ pub(crate) fn simulate(parsed: &Parsed, state: &mut State, place: &Place) -> Res
 /// Executes one transaction on the state of its block.
 pub(crate) fn execute(parsed: &Parsed, state: &mut State, place: &Place) -> Result<Verdict, Failure> {
     let whole = state.savepoint();
-    let mut ctx = Ctx::new(state, place.params, place.chain_id, place.at(), parsed.gas_limit);
+    let mut ctx =
+        Ctx::new(state, place.params, place.chain_id, place.at(), parsed.gas_limit).knowing(place.verified);
     if let Err(failure) = parsed.admit(&mut ctx, place) {
         state.rollback(whole);
         return match failure {

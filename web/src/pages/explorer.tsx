@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask, page, useAsk, type Block, type Event, type Pulse, type Receipt, type Row, type Topic } from "../node";
-import { allo, exactAllo, number, short, time } from "../units";
+import { allo, exactAllo, number, percent, short, time, whole } from "../units";
 
 const SHOWN = 12;
 
@@ -19,7 +19,8 @@ export function Explorer({ pulse }: { pulse: Pulse }) {
     Promise.all(wanted.map(read)).then((found) => !gone && setBlocks(found)).catch(() => undefined);
     return () => { gone = true; };
   }, [height, pulse.life]);
-  const validators = useAsk<{ validators: Validator[] }>("/cosmos/staking/v1beta1/validators", Math.floor(height / 10), ask);
+  const validators = useAsk<{ validators: Validator[]; more: boolean; window: number }>("/validators", `${Math.floor(height / 10)}/${pulse.life}`);
+  const pool = useAsk<{ total: number; total_bytes: number; txs: Waiting[] }>("/mempool", `${height}/${pulse.life}`);
   const params = useAsk<{ params: { name: string; value: string }[] }>("/params", Math.floor(height / 50));
   if (!status) return <p class="empty">{pulse.lost ? "No node answers at this address." : "Asking the node…"}</p>;
   return (
@@ -43,17 +44,28 @@ export function Explorer({ pulse }: { pulse: Pulse }) {
       <section aria-label="Blocks">
         <h2>Newest blocks</h2>
         {height === 0 ? <p class="empty">No block was made yet.</p> : null}
-        <Scroll name="The newest twelve"><table><thead><tr><th scope="col">height</th><th scope="col">transactions</th><th scope="col">what happened</th><th scope="col">signatures</th><th scope="col">time</th></tr></thead>
+        <Scroll name="The newest twelve"><table><thead><tr><th scope="col">height</th><th scope="col">transactions</th><th scope="col" class="say">what happened</th><th scope="col">signatures</th><th scope="col">time</th></tr></thead>
           <tbody>{blocks.map((b) => (
             <tr key={b.height}><th scope="row"><a href={`#/block/${b.height}`}>{b.height}</a></th><td>{b.tx_hashes.length}</td><td class="say">{summary(b.events)}</td><td>{b.signatures}</td><td>{time(b.time_ms)}</td></tr>
           ))}</tbody></table></Scroll>
       </section>
+      <section aria-label="Waiting transactions">
+        <h2>Waiting <small>{pool.value ? `${pool.value.total} transactions, ${kilobytes(pool.value.total_bytes)}, in the order of the next block` : ""}</small></h2>
+        {pool.value && pool.value.txs.length === 0 ? <p class="empty">Nothing waits for the next block.</p> : null}
+        {pool.value?.txs.length ? (
+          <Scroll name="What the next block may hold"><table><thead><tr><th scope="col">transaction</th><th scope="col" class="say">what it asks for</th><th scope="col">gas</th><th scope="col">fee, ALLO</th><th scope="col">bytes</th></tr></thead>
+            <tbody>{pool.value.txs.slice(0, SHOWN).map((t) => (
+              <tr key={t.hash}><th scope="row"><a href={`#/tx/${t.hash}`} title={t.hash}>{short(t.hash)}</a></th><td class="say">{t.messages.map((m) => plainType(m)).join(", ")}</td><td>{t.gas ?? "–"}</td><td title={exactAllo(t.fee ?? "0")}>{allo(t.fee ?? "0")}</td><td>{t.bytes}</td></tr>
+            ))}</tbody></table></Scroll>
+        ) : null}
+      </section>
       <section aria-label="Validators">
-        <h2>Validators</h2>
-        <Scroll name="All validators"><table><thead><tr><th scope="col">name</th><th scope="col">status</th><th scope="col">stake, ALLO</th><th scope="col">commission</th><th scope="col">operator</th></tr></thead>
+        <h2>Validators <small>{validators.value ? `attendance over the last ${validators.value.window} blocks; a name leads to those who stand behind it` : ""}</small></h2>
+        <Scroll name="All validators"><table><thead><tr><th scope="col">name</th><th scope="col">status</th><th scope="col">stake, ALLO</th><th scope="col">commission</th><th scope="col">signed</th><th scope="col">operator</th></tr></thead>
           <tbody>{(validators.value?.validators ?? []).map((v) => (
-            <tr key={v.operator_address}><th scope="row">{v.description.moniker}</th><td>{v.jailed ? "jailed" : v.status.replace("BOND_STATUS_", "").toLowerCase()}</td><td title={exactAllo(v.tokens)}>{allo(v.tokens)}</td><td>{(Number(v.commission.commission_rates.rate) * 100).toFixed(1)} %</td><td title={v.operator_address}>{short(v.operator_address, 16)}</td></tr>
+            <tr key={v.operator}><th scope="row"><a href={`#/validator/${v.operator}`}>{v.name || short(v.operator)}</a></th><td>{v.status}</td><td title={exactAllo(v.tokens)}>{allo(v.tokens)}</td><td>{percent(Number(v.commission))}</td><td title={missed(v)}>{attendance(v, validators.value?.window ?? 0)}</td><td title={v.operator}>{short(v.operator, 16)}</td></tr>
           ))}</tbody></table></Scroll>
+        {validators.value?.more ? <p class="note">And others: the query <code>cosmos.staking.v1beta1.Query/Validators</code> has all.</p> : null}
       </section>
       <section aria-label="Parameters">
         <h2>Parameters</h2>
@@ -65,7 +77,52 @@ export function Explorer({ pulse }: { pulse: Pulse }) {
   );
 }
 
-interface Validator { operator_address: string; jailed: boolean; status: string; tokens: string; description: { moniker: string }; commission: { commission_rates: { rate: string } } }
+interface Validator { operator: string; account: string; name: string; status: string; tokens: string; commission: string; missed: number | null; counted: number | null; jailed_until_ms: number }
+interface Waiting { hash: string; bytes: number; messages: string[]; gas: number | null; fee: string | null }
+
+const kilobytes = (n: number) => `${(n / 1000).toFixed(1)} kB`;
+
+/** The part of the counted blocks that it signed; a window that is not full yet counts from where it began. */
+function attendance(v: Validator, window: number): string {
+  if (v.missed === null || v.counted === null) return "never in the set";
+  const seen = Math.min(v.counted, window);
+  return seen > 0 ? percent((seen - v.missed) / seen) : "–";
+}
+
+const missed = (v: Validator) => (v.missed === null ? "" : `${v.missed} missed`);
+
+/** The last word of a type, as words. */
+function plainType(url: string): string {
+  const name = url.split(".").pop() ?? url;
+  return name.replace(/^Msg/, "").replace(/Request$/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+}
+
+export function ValidatorPage({ operator, pulse }: { operator: string; pulse: Pulse }) {
+  const beat = Math.floor((pulse.status?.height ?? 0) / 5);
+  const asked = useAsk<{ validator: Validator; website: string; details: string; window: number; delegations: { delegator: string; balance: string }[]; more: boolean }>(`/validators/${encodeURIComponent(operator)}`, `${beat}/${pulse.life}`);
+  const { value, error } = asked;
+  if (!value) return <p class="empty">{error ? `Validator: ${error.message}` : "Asking…"}</p>;
+  const v = value.validator;
+  return (
+    <>
+      <h1>Validator {v.name} <small class="break">{v.operator}</small></h1>
+      {value.details ? <p>{value.details}</p> : null}
+      <dl class="figures row">
+        <Figure name="status">{v.status}{v.status === "jailed" && v.jailed_until_ms > 0 ? ` until ${time(v.jailed_until_ms)} at least` : ""}</Figure>
+        <Figure name="stake"><span title={exactAllo(v.tokens)}>{allo(v.tokens)} ALLO</span></Figure>
+        <Figure name="commission">{percent(Number(v.commission))}</Figure>
+        <Figure name={`signed, last ${value.window} blocks`}><span title={missed(v)}>{attendance(v, value.window)}</span></Figure>
+        <Figure name="its account"><a href={`#/account/${v.account}`}>{short(v.account)}</a></Figure>
+      </dl>
+      <h2>Who stands behind it</h2>
+      <Scroll name="Delegations"><table><thead><tr><th scope="col">account</th><th scope="col">delegated, ALLO</th><th scope="col">part</th></tr></thead>
+        <tbody>{value.delegations.map((d) => (
+          <tr key={d.delegator}><th scope="row"><a href={`#/account/${d.delegator}`} title={d.delegator}>{short(d.delegator, 16, 6)}</a></th><td title={exactAllo(d.balance)}>{allo(d.balance)}</td><td>{whole(v.tokens) > 0n ? percent(Number((whole(d.balance) * 1_000_000n) / whole(v.tokens)) / 1_000_000) : "–"}</td></tr>
+        ))}</tbody></table></Scroll>
+      {value.more ? <p class="note">And others, in the order of their addresses: the query <code>cosmos.staking.v1beta1.Query/ValidatorDelegations</code> has all.</p> : null}
+    </>
+  );
+}
 
 function Figure({ name, children }: { name: string; children: ComponentChildren }) {
   return <div><dt>{name}</dt><dd>{children}</dd></div>;
@@ -129,7 +186,7 @@ function deed(m: Message): string {
       const coins = (m["amount"] as { amount: string; denom: string }[] | undefined) ?? [];
       return `${who} sends ${coins.map((c) => (c.denom === "uallo" ? `${allo(c.amount)} ALLO` : `${c.amount} ${c.denom}`)).join(", ")} to ${short(text("to_address"))}`;
     }
-    default: return `${who}: ${type.replace(/^Msg/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase()}`;
+    default: return `${who}: ${plainType(type)}`;
   }
 }
 

@@ -7,7 +7,10 @@ import { Why } from "./why";
 
 const LAYERS = 7;
 
-export function TopicPage({ id, why, pulse }: { id: string; why: string[] | null; pulse: Pulse }) {
+export function TopicPage({ id, why, mark, pulse }: { id: string; why: string[] | null; mark: string | null; pulse: Pulse }) {
+  // What is highlighted stays so while a drawer has the address.
+  const [own, setOwn] = useState({ id, mark });
+  if (own.id !== id || (mark !== null && own.mark !== mark)) setOwn({ id, mark });
   const beat = pulse.status?.height ?? 0;
   const topics = useAsk<{ topics: Topic[] }>("/topics?limit=50", `${beat}/${pulse.life}`);
   const topic = topics.value?.topics.find((t) => String(t.topic_id) === id) ?? null;
@@ -29,7 +32,7 @@ export function TopicPage({ id, why, pulse }: { id: string; why: string[] | null
       <Headline topic={topic} epochs={epochs} loading={loading} />
       <div class="grid">
         <div class="wide">
-          {topic.spec.classification ? <Classes topic={topic} epochs={epochs} /> : <Values topic={topic} epochs={epochs} />}
+          {topic.spec.classification ? <Classes topic={topic} epochs={epochs} /> : <Values topic={topic} epochs={epochs} own={own.mark ?? ""} />}
           <Weights epochs={epochs} />
         </div>
         <aside>
@@ -37,7 +40,7 @@ export function TopicPage({ id, why, pulse }: { id: string; why: string[] | null
           <Pay topic={topic} epochs={epochs} />
         </aside>
       </div>
-      <Board topic={topic} rows={board.value?.rows ?? []} newest={epochs.findLast((e) => e.state === "scored") ?? null} />
+      <Board topic={topic} own={own.mark ?? ""} rows={board.value?.rows ?? []} newest={epochs.findLast((e) => e.state === "scored") ?? null} />
       {why && why[0] ? <Why topic={topic} address={why[0]} nonce={why[1] ?? ""} beat={why[1] ? 0 : beat} /> : null}
     </>
   );
@@ -87,7 +90,7 @@ function Span({ value, set }: { value: number; set: (n: number) => void }) {
   );
 }
 
-function Values({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
+function Values({ topic, epochs, own }: { topic: Topic; epochs: Epoch[]; own: string }) {
   const [last, setLast] = useState(100);
   const [shown, show] = useState({ members: true, naive: false, mean: false, median: false });
   const answered = epochs.filter((e) => e.combined_at > 0);
@@ -99,6 +102,8 @@ function Values({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
     if (line) line[k] = p.value;
   }));
   const of = (pick: (e: Epoch) => number | null | undefined) => answered.map((e) => pick(e) ?? null);
+  const part = (e: Epoch) => e.parts.find((p) => p.address === own);
+  const owner = members.find(([address]) => address === own)?.[1] ?? "";
   const strokes: Stroke[] = [
     ...members.map(([, name], i): Stroke => ({ name, values: lines[i] ?? [], colour: "--member", width: 0.7, shown: shown.members })),
     { name: "low", values: of((e) => e.interval?.p2), colour: "--band", width: 0 },
@@ -106,7 +111,10 @@ function Values({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
     { name: "mean", values: of((e) => e.mean), colour: "--mean", width: 1.5, dash: [2, 3], shown: shown.mean },
     { name: "median", values: of((e) => e.median), colour: "--median", width: 1.5, dash: [10, 3, 2, 3], shown: shown.median },
     { name: "naive", values: of((e) => e.naive), colour: "--naive", width: 1.5, dash: [8, 4], shown: shown.naive },
+    ...(owner ? [{ name: owner, values: of((e) => part(e)?.value), colour: "--own", width: 2.4 }] : []),
     { name: "network", values: of((e) => e.combined), colour: "--network", width: 2.2 },
+    // On top of the network's line, which it often touches.
+    ...(owner ? [{ name: `network without ${owner}`, values: of((e) => part(e)?.one_out), colour: "--own", width: 1.5, dash: [2, 5] }] : []),
     { name: "truth", values: of((e) => e.truth), colour: "--truth", dots: true },
   ];
   const newest = answered[answered.length - 1];
@@ -119,8 +127,14 @@ function Values({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
       <div class="controls">
         <span><i class="mark truth" aria-hidden="true" />truth</span><span><i class="mark network" aria-hidden="true" />network, 95 % band</span>
         {toggle("members", "members", "member")}{toggle("naive", "without forecasters", "naive")}{toggle("mean", "plain mean", "mean")}{toggle("median", "median", "median")}
+        <label>highlight <select value={owner ? own : ""} onChange={(e) => { location.hash = `#/topic/${topic.topic_id}/mark/${e.currentTarget.value}`; }}>
+          <option value="">nobody</option>
+          {members.map(([address, name]) => <option key={address} value={address}>{name || address.slice(0, 14)}</option>)}
+        </select></label>
+        {owner ? <><span><i class="mark own" aria-hidden="true" />{owner}</span><span><i class="mark without" aria-hidden="true" />network without it</span></> : null}
         <Span value={last} set={setLast} />
       </div>
+      {own && !owner ? <p class="note" role="status">{own} has not answered this topic yet. Its line appears with its first answer that counts.</p> : null}
       <Lines height={340} last={last} x={answered.map((e) => e.epoch)} strokes={strokes} band={[members.length, members.length + 1]} unit={topic.spec.unit}
         label={newest ? `Line chart of ${answered.length} epochs up to epoch ${newest.epoch}: truth, network inference with its 95 % band, and ${members.length} members, in ${topic.spec.unit}. The newest inference is ${number(newest.combined)}.` : "No epochs yet"} />
       <p class="note">Drag to zoom, double-click to go back.</p>
@@ -238,7 +252,7 @@ function Pay({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
   );
 }
 
-function Board({ topic, rows, newest }: { topic: Topic; rows: Row[]; newest: Epoch | null }) {
+function Board({ topic, rows, newest, own }: { topic: Topic; rows: Row[]; newest: Epoch | null; own: string }) {
   const last = new Map<string, string>();
   for (const p of newest?.parts ?? []) last.set(p.address, p.reward);
   for (const t of newest?.truths ?? []) last.set(t.address, t.reward);
@@ -251,7 +265,7 @@ function Board({ topic, rows, newest }: { topic: Topic; rows: Row[]; newest: Epo
         <table class="board">
           <thead><tr><th scope="col">member</th><th scope="col">role</th><th scope="col">weight</th><th scope="col">mean loss</th><th scope="col" title="smoothed score: what the network's loss gained by it">contribution</th><th scope="col">last pay, ALLO</th><th scope="col">earned, ALLO</th><th scope="col">heard</th><th scope="col">missed</th></tr></thead>
           <tbody>{sorted.map((r) => (
-            <tr key={`${r.role}/${r.address}`}>
+            <tr key={`${r.role}/${r.address}`} class={r.address === own ? "own" : undefined}>
               <th scope="row"><a href={`#/topic/${topic.topic_id}/why/${r.address}`}>{r.name || r.address.slice(0, 14)}</a></th>
               <td>{r.role}</td>
               <td class="weight">{r.role === "reputer" ? "–" : <><span class="bar" aria-hidden="true"><i style={{ width: `${Math.min(100, (r.weight ?? 0) * 100)}%` }} /></span><b>{percent(r.weight)}</b></>}</td>

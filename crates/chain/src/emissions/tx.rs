@@ -4,7 +4,7 @@
 use dodona_proto::{
     Address,
     emissions::{v3, v9, v10},
-    sign, topics as native,
+    topics as native,
 };
 use prost::Message;
 
@@ -76,12 +76,12 @@ fn blocks(field: &'static str, value: i64) -> Result<u64, TopicError> {
 }
 
 /// Checks a bundle's signature over the bytes as they came; gives its author.
-fn author(signed: &[u8], signature: &[u8], pubkey: &str) -> Result<Address, TopicError> {
+fn author(ctx: &Ctx, signed: &[u8], signature: &[u8], pubkey: &str) -> Result<Address, TopicError> {
     let key: [u8; 33] = hex::decode(pubkey)
         .ok()
         .and_then(|key| key.try_into().ok())
         .ok_or_else(|| bad("pubkey", "needs 66 hex digits"))?;
-    sign::verify(&key, signed, signature).map_err(|e| bad("signature", format!("of the bundle: {e}")))?;
+    ctx.check_word(&key, signed, signature).map_err(|e| bad("signature", format!("of the bundle: {e}")))?;
     Ok(Address::of_key(&key))
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn insert_worker_payload(
     let nonce = bundle.nonce.as_ref().map_or(0, |nonce| nonce.block_height);
     let inner = v10::InputInferenceForecastBundle::decode(bundle.signed.as_slice())
         .map_err(|e| bad("inference_forecasts_bundle", e.to_string()))?;
-    let worker = author(&bundle.signed, &bundle.signature, &bundle.pubkey)?;
+    let worker = author(ctx, &bundle.signed, &bundle.signature, &bundle.pubkey)?;
     let agree = |what: &'static str, who: &str, topic: u64, height: i64| {
         if who == worker.to_string() && topic == bundle.topic_id && height == nonce {
             return Ok(());
@@ -148,7 +148,7 @@ pub(crate) fn insert_reputer_payload(
     let bundle = m.bundle.as_ref().ok_or_else(|| bad("reputer_value_bundle", "is missing"))?;
     let values = v9::InputValueBundle::decode(bundle.signed.as_slice())
         .map_err(|e| bad("value_bundle", e.to_string()))?;
-    let reputer = author(&bundle.signed, &bundle.signature, &bundle.pubkey)?;
+    let reputer = author(ctx, &bundle.signed, &bundle.signature, &bundle.pubkey)?;
     if values.reputer != reputer.to_string() {
         return Err(bad("value_bundle", "its reputer must be its signer").into());
     }

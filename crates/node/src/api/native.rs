@@ -30,7 +30,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Status, aside, tx_hash};
+use super::{Status, aside, roster, tx_hash};
 use crate::NodeHandle;
 
 /// All pages but the index, which is at the root.
@@ -56,10 +56,11 @@ pub(crate) fn routes() -> Router<NodeHandle> {
         .route("/query", post(query))
         .route("/txs", post(broadcast))
         .route("/txs/{hash}", get(tx))
+        .merge(roster::routes())
 }
 
 /// An error as it is told: HTTP status, and JSON with a code and a text.
-struct Problem(StatusCode, serde_json::Value);
+pub(super) struct Problem(StatusCode, serde_json::Value);
 
 impl Problem {
     fn new(status: StatusCode, error: impl ToString) -> Self {
@@ -70,7 +71,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, error)
     }
 
-    fn bad(error: impl ToString) -> Self {
+    pub(super) fn bad(error: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
     }
 }
@@ -147,6 +148,9 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}/epochs/{nonce}/losses",
         "/params",
         "/emission",
+        "/validators",
+        "/validators/{operator}",
+        "/mempool",
         "/txs/{hash}",
         "POST /query  (JSON {\"path\": name, \"request\": base64}; answers {\"value\": base64})",
         "POST /txs  (transaction bytes, or JSON {\"tx_bytes\": base64})",

@@ -2,7 +2,7 @@
 //! over a second encoding of what they mean.
 
 use dodona_proto::{
-    Address, sign,
+    Address,
     topics::{MsgRelay, MsgReportLosses, MsgReportTruth, MsgSubmitPayload},
     url,
 };
@@ -32,7 +32,7 @@ pub(crate) fn relay(ctx: &mut Ctx, payer: Address, m: &MsgRelay) -> Result<(), F
         .map_err(|_| TopicError::Relay("public key needs 33 bytes".into()))?;
     let author = Address::of_key(key);
     let signed = relay_bytes(ctx.chain_id, &m.type_url, &m.message);
-    sign::verify(&m.public_key, &signed, &m.signature)
+    ctx.check_word(&m.public_key, &signed, &m.signature)
         .map_err(|cause| TopicError::Relay(format!("signature of {author}: {cause}")))?;
     let decoded = |e: prost::DecodeError| TopicError::Relay(format!("does not decode: {e}"));
     let same = |sender: &str| {
