@@ -3,11 +3,13 @@
 //!
 //! ```text
 //! head moves ─► catch_up: blocks not indexed yet ─► entries and progress in one write ─► searches
-//! entry: bucket of blocks ++ class ++ key ++ value ++ height ++ index in the block
+//! entry: bucket of blocks ++ class ++ key ++ value ++ height ─► indices in the block, ascending
 //! ```
-//! Entries lie in buckets of blocks, so that forgetting old blocks is the removal of one range.
+//! Entries lie in buckets of blocks, so that forgetting old blocks is the removal of one range. One entry for all
+//! transactions of a block that say the same: most of what they say, many of them say.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         OnceLock,
@@ -31,12 +33,12 @@ use crate::{
     doors, records,
 };
 
-/// Entries; they have no value.
+/// Entries.
 const ENTRIES: RecordTable = RecordTable::new("entries");
 /// One record, [`Progress`], under the empty key.
 const PROGRESS: RecordTable = RecordTable::new("progress");
 /// Number of the form of the entries and of the events in them. Another number: the index is made again.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 /// Blocks of a bucket.
 const BUCKET: u64 = 1_024;
 /// Longest value that is kept whole, bytes; of a longer one the beginning and its hash are kept.
@@ -45,8 +47,10 @@ const MAX_VALUE: usize = 256;
 const BEGINNING: usize = 128;
 /// Blocks and entries of one write, at most, while catching up.
 const BATCH: (u64, usize) = (256, 50_000);
-/// Entries that one search may visit.
+/// Places that one search may visit.
 const MAX_VISITED: usize = 500_000;
+/// Entries read at once by a search; each has a block's transactions at most.
+const READ: usize = 4_096;
 /// How long a search waits for its turn, and for the blocks that came just before it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Memory that the index may use to cache its file, bytes.
@@ -307,9 +311,10 @@ fn entries(
     changes: &mut Vec<RecordChange>,
 ) -> Result<Option<[u8; 32]>, StoreError> {
     let Some(kept) = node.kept_block(height)? else { return Ok(None) };
+    let mut said: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut put = |class, key: &str, value: &str, index: u32| {
-        let key = [prefix(class, key, Some(value), height / BUCKET), spot_key((height, index))].concat();
-        changes.push(RecordChange::put(ENTRIES, key, Vec::new()));
+        let key = [prefix(class, key, Some(value), height / BUCKET), height_key(height)].concat();
+        said.entry(key).or_default().extend_from_slice(&index.to_be_bytes());
     };
     let mut facts = Facts::of(&told::of_block(&kept.results));
     facts.add("block.hash".into(), hex::encode_upper(kept.results.block_id));
@@ -323,6 +328,7 @@ fn entries(
             put(Class::Txs, key, value, index);
         }
     }
+    changes.extend(said.into_iter().map(|(key, indices)| RecordChange::put(ENTRIES, key, indices)));
     Ok(Some(kept.results.block_id))
 }
 
@@ -335,8 +341,8 @@ fn bucket_key(bucket: u64) -> Vec<u8> {
     (bucket as u32).to_be_bytes().to_vec()
 }
 
-fn spot_key((height, index): Spot) -> Vec<u8> {
-    [&height.to_be_bytes()[..], &index.to_be_bytes()[..]].concat()
+fn height_key(height: u64) -> Vec<u8> {
+    height.to_be_bytes().to_vec()
 }
 
 /// What the entries of a key, or of a key and a value, begin with.
@@ -377,26 +383,34 @@ fn visit(
     }
     for bucket in low / BUCKET..=high / BUCKET {
         let head = prefix(class, &condition.key, condition.exact(), bucket);
-        let (from, until) = match condition.exact() {
-            Some(_) => (
-                [head.clone(), spot_key((low, 0))].concat(),
-                [head.clone(), spot_key((high, u32::MAX)), vec![0]].concat(),
-            ),
+        let (mut from, until) = match condition.exact() {
+            Some(_) => {
+                ([head.clone(), height_key(low)].concat(), [head.clone(), height_key(high), vec![0]].concat())
+            }
             // No text begins with this byte.
             None => (head.clone(), [head.clone(), vec![0xff]].concat()),
         };
-        let found = store.records(ENTRIES, &from, Some(&until), *budget + 1)?;
-        *budget = budget.checked_sub(found.len()).ok_or_else(|| {
-            Status::invalid(format!(
-                "this query visits more than {MAX_VISITED} entries of the index: bound it, as with tx.height > 1000"
-            ))
-        })?;
-        for (key, _) in found {
-            let Some((value, spot)) = read_entry(&key[head.len()..], condition.exact().is_none()) else {
-                continue;
-            };
-            if (low..=high).contains(&spot.0) && value.is_none_or(|value| condition.accepts(&value)) {
-                spots.push(spot);
+        loop {
+            let found = store.records(ENTRIES, &from, Some(&until), READ)?;
+            for (key, indices) in &found {
+                let Some((value, height)) = read_entry(&key[head.len()..], condition.exact().is_none())
+                else {
+                    continue;
+                };
+                *budget = budget.checked_sub((indices.len() / 4).max(1)).ok_or_else(|| {
+                    Status::invalid(format!(
+                        "this query visits more than {MAX_VISITED} places of the index: bound it, as with \
+                         tx.height > 1000"
+                    ))
+                })?;
+                if (low..=high).contains(&height) && value.is_none_or(|value| condition.accepts(&value)) {
+                    let (indices, _) = indices.as_chunks::<4>();
+                    spots.extend(indices.iter().map(|index| (height, u32::from_be_bytes(*index))));
+                }
+            }
+            match found.last() {
+                Some((last, _)) if found.len() == READ => from = [last.as_slice(), &[0]].concat(),
+                _ => break,
             }
         }
     }
@@ -406,11 +420,10 @@ fn visit(
     Ok(spots)
 }
 
-/// Value, if the entry is read from there on, and place.
-fn read_entry(mut rest: &[u8], with_value: bool) -> Option<(Option<String>, Spot)> {
+/// Value, if the entry is read from there on, and height.
+fn read_entry(mut rest: &[u8], with_value: bool) -> Option<(Option<String>, u64)> {
     let value = if with_value { Some(String::decode(&mut rest)?) } else { None };
-    let height = u64::decode(&mut rest)?;
-    Some((value, (height, u32::decode(&mut rest)?)))
+    Some((value, u64::decode(&mut rest)?))
 }
 
 /// A query, as far as it is answered without entries.

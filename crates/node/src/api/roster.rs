@@ -11,7 +11,10 @@ use dodona_chain::staking::{
     state::{Status as Bond, consensus_address},
     view::{self, SigningRow, ValidatorRow},
 };
-use dodona_proto::{Address, Prefix, cosmos::tx::v1beta1::{AuthInfo, TxBody, TxRaw}};
+use dodona_proto::{
+    Address, Prefix,
+    cosmos::tx::v1beta1::{AuthInfo, TxBody, TxRaw},
+};
 use dodona_store::Snapshot;
 use prost::Message;
 use serde_json::{Value, json};
