@@ -218,6 +218,15 @@ impl ValidatorSet {
         }
         left[draw(&left, total, height, round)]
     }
+
+    /// Whether it was this member's turn in this round of a height, or in an earlier one: a block that found a majority
+    /// once is proposed again by others. After as many rounds as there are members everybody had a turn.
+    pub fn had_turn(&self, member: &Address, height: Height, round: u32) -> bool {
+        if round as usize + 1 >= self.validators.len() {
+            return self.get(member).is_some();
+        }
+        (0..=round).any(|earlier| self.proposer(height, earlier).address == *member)
+    }
 }
 
 /// The place of a member drawn by power from those left, whose powers add up to `total`.
@@ -549,6 +558,11 @@ mod tests {
             for lap in [0, 1, 613_566_755] {
                 let turns = (0..7).map(|turn| set.proposer(Height(height), lap * 7 + turn).address);
                 assert_eq!(turns.collect::<std::collections::BTreeSet<_>>().len(), 7);
+            }
+            for round in 0..10 {
+                let had = set.validators().iter().filter(|v| set.had_turn(&v.address, Height(height), round));
+                assert_eq!(had.count(), 7.min(round as usize + 1));
+                assert!(!set.had_turn(&Address([7; 20]), Height(height), round));
             }
         }
         // The last round there is: the lap that is not whole any more.

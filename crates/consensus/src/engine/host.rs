@@ -341,17 +341,6 @@ impl Host {
             && header.body_root == block.body.root()
     }
 
-    /// Whether this validator was to propose in this round, or an earlier one of this height: a
-    /// block that found a majority once is proposed again by others. After as many rounds as there
-    /// are members everybody was.
-    fn may_be_author(&self, author: &Address, round: u32) -> bool {
-        let all = round as usize + 1 >= self.validators.validators().len();
-        match all {
-            true => self.validators.get(author).is_some(),
-            false => (0..=round).any(|r| self.validators.proposer(self.height, r).address == *author),
-        }
-    }
-
     /// Checks and executes a block of the current height, and stores it when it is valid. None:
     /// the bytes are no block, or not the announced one. What nobody has announced comes with the
     /// certificate of its decision.
@@ -374,7 +363,7 @@ impl Host {
             warn!(target: "dodona::consensus", height = %self.height, round, %proposer, "not the announced block");
             return Ok(None);
         }
-        if !self.may_be_author(&block.header.proposer, round) {
+        if !self.validators.had_turn(&block.header.proposer, self.height, round) {
             warn!(target: "dodona::consensus", height = %self.height, round, %proposer, "wrong author");
             return Ok(Some(self.proposed(round, proposer, id, false)));
         }

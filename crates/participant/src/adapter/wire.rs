@@ -71,17 +71,26 @@ pub(super) fn call(id: u64, name: &str, arguments: &[serde_json::Value]) -> Stri
     serde_json::to_string(&Call { dodona: 1, id, call: name, arguments }).unwrap_or_default()
 }
 
+/// A line that is no reply.
+fn refused(bytes: &[u8], cause: String) -> AdapterError {
+    let begin: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
+    AdapterError::Protocol { cause, begin }
+}
+
+/// Whether a reply is to an earlier question than `id`; its number may be left out.
+fn is_late(id: u64, reply: Option<u64>) -> Result<bool, String> {
+    match reply {
+        Some(other) if other > id => Err(format!("question {other} was never put")),
+        other => Ok(other.is_some_and(|other| other < id)),
+    }
+}
+
 /// What call `id` returned; `None` for an earlier one.
 pub(super) fn returned(id: u64, bytes: &[u8]) -> Result<Option<serde_json::Value>, AdapterError> {
-    let refuse = |cause: String| {
-        let begin: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
-        AdapterError::Protocol { cause, begin }
-    };
+    let refuse = |cause: String| refused(bytes, cause);
     let reply: Returned = serde_json::from_slice(bytes).map_err(|e| refuse(e.to_string()))?;
-    match reply.id {
-        Some(other) if other < id => return Ok(None),
-        Some(other) if other > id => return Err(refuse(format!("question {other} was never put"))),
-        _ => {}
+    if is_late(id, reply.id).map_err(refuse)? {
+        return Ok(None);
     }
     match (reply.result, reply.error) {
         (Some(value), None) => Ok(Some(value)),
@@ -112,15 +121,10 @@ pub(super) fn question(id: u64, context: &Context<'_>, from: usize) -> String {
 
 /// The answer to question `id`; `None` for one to an earlier question.
 pub(super) fn answer(id: u64, bytes: &[u8]) -> Result<Option<Answer>, AdapterError> {
-    let refuse = |cause: String| {
-        let begin: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
-        AdapterError::Protocol { cause, begin }
-    };
+    let refuse = |cause: String| refused(bytes, cause);
     let reply: Reply = serde_json::from_slice(bytes).map_err(|e| refuse(e.to_string()))?;
-    match reply.id {
-        Some(other) if other < id => return Ok(None),
-        Some(other) if other > id => return Err(refuse(format!("question {other} was never put"))),
-        _ => {}
+    if is_late(id, reply.id).map_err(refuse)? {
+        return Ok(None);
     }
     match (reply.value, reply.values, reply.silent, reply.error) {
         (Some(value), None, None, None) => Ok(Some(Answer::Value(finite("the answer", value)?))),

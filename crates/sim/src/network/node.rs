@@ -374,9 +374,7 @@ impl Life {
         if announced && id != sent.id {
             return Ok(None);
         }
-        let author = &block.header.proposer;
-        let may = (0..=sent.round).any(|r| self.validators.proposer(self.height, r).address == *author);
-        if !may {
+        if !self.validators.had_turn(&block.header.proposer, self.height, sent.round) {
             return Ok(Some(self.proposed(sent.round, sent.proposer, id, false)));
         }
         let header = &block.header;
