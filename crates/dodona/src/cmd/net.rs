@@ -8,16 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use dodona_client::{Client, ClientError, Http, Wallet, keys::plain_file};
-use dodona_proto::{ALLO, Address, chain::TxReceipt, sign::AccountKey, tx::TxHash};
+use dodona_client::{Client, Http, Wallet, keys::plain_file};
+use dodona_participant::subnet::confirm;
+use dodona_proto::{ALLO, Address, chain::TxReceipt, sign::AccountKey};
 use dodona_sim::world;
 use prost_types::Any;
 
 use super::{keys, run::tell};
 use crate::cli::{NodeArgs, UnlockArgs};
 
-/// Longest wait for a transaction's block.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for the first tokens.
 const GIFT_PATIENCE: Duration = Duration::from_secs(60);
 /// How often to ask.
@@ -73,28 +72,7 @@ pub fn allo(uallo: u128) -> String {
 /// Signs, sends, and waits until the transaction is in a block. A refusal is an error that says why.
 pub fn send(client: &Client<Http>, key: AccountKey, messages: Vec<Any>, gas: u64) -> Result<TxReceipt> {
     let hash = Wallet::new(key).send(client, messages, gas)?;
-    wait(client, hash)
-}
-
-fn wait(client: &Client<Http>, hash: TxHash) -> Result<TxReceipt> {
-    let shown = hex::encode_upper(hash);
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match client.tx(hash) {
-            Ok(receipt) if receipt.code == 0 => return Ok(receipt),
-            Ok(receipt) => {
-                bail!("{} ({} {}); transaction {shown}", receipt.log, receipt.codespace, receipt.code)
-            }
-            Err(ClientError::NotFound(_)) if Instant::now() < until => sleep(PERIOD),
-            Err(ClientError::NotFound(_)) => {
-                bail!(
-                    "transaction {shown} is in no block after {} s; it may still get into one",
-                    PATIENCE.as_secs()
-                )
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    Ok(confirm(client, hash)?)
 }
 
 /// Waits until the account exists. On a development network the node's purse gives to whom asks for its balance.
