@@ -12,15 +12,14 @@ use dodona_consensus::{
     engine::{Application, Fatal, Undecided},
     verify_signatures,
 };
+use dodona_proto::tx::TxHash;
 use dodona_store::RecordChange;
 use tokio::sync::watch;
 
 use crate::{
     evidence,
     mempool::Mempool,
-    records::{
-        self, BLOCKS, CERTIFICATES, RESULTS, Results, TXS, UNDECIDED, height_key, place, trail_changes,
-    },
+    records::{self, BLOCKS, CERTIFICATES, Results, UNDECIDED, height_key, result_changes, trail_changes},
 };
 
 /// Room kept for header and encoding.
@@ -115,8 +114,8 @@ impl ChainApplication {
         let last_block = match tip.height {
             0 => BlockId::default(),
             height => {
-                let results = crate::records::results(app.store(), height).map_err(Fatal::new)?;
-                BlockId(results.ok_or_else(|| Fatal::new("results of the last block are missing"))?.block_id)
+                let name = records::block_id(app.store(), height).map_err(Fatal::new)?;
+                BlockId(name.ok_or_else(|| Fatal::new("results of the last block are missing"))?)
             }
         };
         heads.send_replace(Head { height: tip.height, block_id: last_block.0 });
@@ -315,22 +314,20 @@ impl Application for ChainApplication {
     }
 
     fn commit(&mut self, id: BlockId, block: &[u8], certificate: &Certificate) -> Result<(), Fatal> {
-        let Outcome { executed, next, faults } = self
+        let Outcome { mut executed, next, faults } = self
             .executed
             .remove(&id)
             .ok_or_else(|| Fatal::new("decided on a block that was not executed"))?;
         let height = executed.height;
         let time_ms = Block::decode(block).map_err(Fatal::new)?.header.time_ms;
-        let results =
-            Results { block_id: id.0, receipts: executed.receipts.clone(), events: executed.events.clone() };
+        let done: Vec<TxHash> = executed.receipts.iter().map(|receipt| receipt.hash).collect();
         let mut records = vec![
             RecordChange::put(BLOCKS, height_key(height), block),
             RecordChange::put(CERTIFICATES, height_key(height), certificate.encode()),
-            RecordChange::put(RESULTS, height_key(height), borsh::to_vec(&results).map_err(Fatal::new)?),
         ];
-        for (index, receipt) in results.receipts.iter().enumerate() {
-            records.push(RecordChange::put(TXS, receipt.hash, place(height, index as u32)));
-        }
+        let receipts = std::mem::take(&mut executed.receipts);
+        let events = std::mem::take(&mut executed.events);
+        records.extend(result_changes(height, Results { block_id: id.0, receipts, events }));
         match &mut self.undecided {
             Waiting::Memory(blocks) => blocks.retain(|h, _| *h > height),
             Waiting::Disk => records.push(RecordChange::delete_below(UNDECIDED, height_key(height + 1))),
@@ -345,8 +342,7 @@ impl Application for ChainApplication {
         self.last_block = id;
         self.last_validators = Some(std::mem::replace(&mut self.validators, next));
         self.executed.clear();
-        let done = results.receipts.iter().map(|r| r.hash);
-        self.mempool.committed(done).map_err(|e| Fatal::new(format!("{e:?}")))?;
+        self.mempool.committed(done.into_iter()).map_err(|e| Fatal::new(format!("{e:?}")))?;
         self.heads.send_replace(Head { height, block_id: id.0 });
         Ok(())
     }

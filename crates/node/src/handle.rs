@@ -52,6 +52,25 @@ pub(crate) struct Kept {
     pub results: Results,
 }
 
+/// A transaction in a block, with what became of it.
+pub(crate) struct KeptTx {
+    pub spot: Spot,
+    /// The block's time.
+    pub time_ms: u64,
+    pub bytes: Vec<u8>,
+    pub receipt: Receipt,
+}
+
+impl Kept {
+    /// One of its transactions.
+    pub fn tx(&self, spot: Spot) -> Option<KeptTx> {
+        let place = spot.1 as usize;
+        let (bytes, receipt) = self.block.body.txs.get(place).zip(self.results.receipts.get(place))?;
+        let (bytes, receipt) = (bytes.clone(), receipt.clone());
+        Some(KeptTx { spot, time_ms: self.block.header.time_ms, bytes, receipt })
+    }
+}
+
 impl NodeHandle {
     pub(crate) fn new(
         app: App,
@@ -145,6 +164,20 @@ impl NodeHandle {
         let (Some(block), Some(certificate)) = (block, certificate) else { return Ok(None) };
         let results = records::results(store, height)?;
         Ok(results.map(|results| Kept { block, certificate, results }))
+    }
+
+    /// A committed transaction. Of what became of its block nothing else is read: clients ask for theirs again and
+    /// again.
+    pub(crate) fn kept_tx(&self, hash: &TxHash) -> Result<Option<KeptTx>, StoreError> {
+        let store = self.app.store();
+        let Some(spot) = records::find_tx(store, hash)? else { return Ok(None) };
+        let Some(receipt) = records::receipt(store, spot.0, spot.1)? else { return Ok(None) };
+        let block = store.record(BLOCKS, &height_key(spot.0))?.and_then(|b| Block::decode(&b).ok());
+        let Some(mut block) = block else { return Ok(None) };
+        let Some(bytes) = block.body.txs.get_mut(spot.1 as usize).map(std::mem::take) else {
+            return Ok(None);
+        };
+        Ok(Some(KeptTx { spot, time_ms: block.header.time_ms, bytes, receipt }))
     }
 
     /// Height of the oldest block kept; 0 before the first block.
@@ -263,9 +296,9 @@ impl NodeHandle {
         // The chain does not know its block ids and what waits for it.
         let mut status = QueryStatusResponse::decode(answer.as_slice())
             .map_err(|e| QueryError::Internal(e.to_string()))?;
-        let results = records::results(self.app.store(), status.height)
+        let name = records::block_id(self.app.store(), status.height)
             .map_err(|e| QueryError::Internal(e.to_string()))?;
-        status.block_id = results.map_or_else(Vec::new, |r| r.block_id.to_vec());
+        status.block_id = name.map_or_else(Vec::new, |name| name.to_vec());
         status.mempool_txs = self.mempool.len() as u64;
         Ok(status.encode_to_vec())
     }
@@ -300,8 +333,7 @@ impl NodeHandle {
     pub fn tx(&self, hash: &TxHash) -> Result<Option<TxReceipt>, StoreError> {
         let store = self.app.store();
         let Some((height, index)) = records::find_tx(store, hash)? else { return Ok(None) };
-        let results = records::results(store, height)?;
-        let receipt = results.and_then(|r| r.receipts.into_iter().nth(index as usize));
+        let receipt = records::receipt(store, height, index)?;
         Ok(receipt.map(|receipt| receipt_view(height, index, receipt)))
     }
 

@@ -5,7 +5,7 @@ use dodona_store::{RecordChange, Store, StoreError};
 
 use crate::{
     KEEP_VERSIONS,
-    records::{self, BLOCKS, CERTIFICATES, RESULTS, TXS, height_key, oldest_block},
+    records::{self, BLOCKS, CERTIFICATES, RECEIPTS, RESULTS, TXS, height_key, oldest_block},
 };
 
 /// Fewest blocks kept by a node that does not keep all: the state of so many is provable, and a proof needs its block.
@@ -29,7 +29,8 @@ pub(crate) fn changes(store: &Store, height: u64, keep: u64) -> Result<Vec<Recor
     }
     let until = height_key(until);
     changes.extend(
-        [BLOCKS, CERTIFICATES, RESULTS].map(|table| RecordChange::delete_below(table, until.clone())),
+        [BLOCKS, CERTIFICATES, RESULTS, RECEIPTS]
+            .map(|table| RecordChange::delete_below(table, until.clone())),
     );
     Ok(changes)
 }

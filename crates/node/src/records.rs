@@ -14,8 +14,10 @@ use dodona_store::{RecordChange, RecordTable, Store, StoreError};
 pub const BLOCKS: RecordTable = RecordTable::new("blocks");
 /// Height (big-endian) → encoded certificate.
 pub const CERTIFICATES: RecordTable = RecordTable::new("certificates");
-/// Height (big-endian) → [`Results`].
+/// Height (big-endian) → [`Told`], without the receipts.
 pub const RESULTS: RecordTable = RecordTable::new("results");
+/// Height and index (big-endian) → [`Receipt`]: one can be read without its neighbours.
+pub const RECEIPTS: RecordTable = RecordTable::new("receipts");
 /// Topic, nonce, step → [`dodona_chain::Trail`] bytes.
 pub const TRAILS: RecordTable = RecordTable::new("trails");
 /// Height (big-endian) → keys of the trails to be forgotten there, one after the other.
@@ -63,7 +65,7 @@ pub fn undecided(store: &Store, height: u64) -> Result<Vec<Undecided>, StoreErro
 const MAX_UNDECIDED: usize = 64;
 
 /// What came of a block.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
     /// Name of the block.
     pub block_id: [u8; 32],
@@ -73,20 +75,64 @@ pub struct Results {
     pub events: Vec<Event>,
 }
 
+/// The part of [`Results`] that belongs to the block itself, as it is stored.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Told {
+    block_id: [u8; 32],
+    txs: u32,
+    events: Vec<Event>,
+}
+
 /// Key of a height.
 pub fn height_key(height: u64) -> Vec<u8> {
     height.to_be_bytes().to_vec()
 }
 
-/// Value of [`TXS`].
+/// Value of [`TXS`], and key of [`RECEIPTS`].
 pub fn place(height: u64, index: u32) -> Vec<u8> {
     [&height.to_be_bytes()[..], &index.to_be_bytes()[..]].concat()
 }
 
+/// Records of what came of a block.
+pub fn result_changes(height: u64, results: Results) -> Vec<RecordChange> {
+    fn bytes(value: &impl BorshSerialize) -> Vec<u8> {
+        borsh::to_vec(value).expect("writing to memory does not fail")
+    }
+    let Results { block_id, receipts, events } = results;
+    let told = Told { block_id, txs: receipts.len() as u32, events };
+    let mut changes = vec![RecordChange::put(RESULTS, height_key(height), bytes(&told))];
+    for (index, receipt) in receipts.iter().enumerate() {
+        let place = place(height, index as u32);
+        changes.push(RecordChange::put(TXS, receipt.hash, place.clone()));
+        changes.push(RecordChange::put(RECEIPTS, place, bytes(receipt)));
+    }
+    changes
+}
+
+fn told(store: &Store, height: u64) -> Result<Option<Told>, StoreError> {
+    let bytes = store.record(RESULTS, &height_key(height))?;
+    Ok(bytes.and_then(|bytes| borsh::from_slice(&bytes).ok()))
+}
+
 /// What came of a block, if it is kept.
 pub fn results(store: &Store, height: u64) -> Result<Option<Results>, StoreError> {
-    let bytes = store.record(RESULTS, &height_key(height))?;
-    Ok(bytes.and_then(|b| borsh::from_slice(&b).ok()))
+    let Some(Told { block_id, txs, events }) = told(store, height)? else { return Ok(None) };
+    let found = store.records_with_prefix(RECEIPTS, &height_key(height), txs as usize)?;
+    let receipts: Vec<Receipt> =
+        found.iter().filter_map(|(_, bytes)| borsh::from_slice(bytes).ok()).collect();
+    // All of them, or the block counts as not kept.
+    Ok((receipts.len() == txs as usize).then_some(Results { block_id, receipts, events }))
+}
+
+/// Name of a block, if it is kept.
+pub fn block_id(store: &Store, height: u64) -> Result<Option<[u8; 32]>, StoreError> {
+    Ok(told(store, height)?.map(|told| told.block_id))
+}
+
+/// What became of one transaction, if its block is kept.
+pub fn receipt(store: &Store, height: u64, index: u32) -> Result<Option<Receipt>, StoreError> {
+    let bytes = store.record(RECEIPTS, &place(height, index))?;
+    Ok(bytes.and_then(|bytes| borsh::from_slice(&bytes).ok()))
 }
 
 /// Height of the oldest block kept; 0 before the first block.

@@ -12,7 +12,7 @@ use dodona_store::{Config, RecordChange, Store};
 use prost::Message as _;
 
 use super::{Anchor, Head, Reader, SnapshotError, create::put_in_place, failed};
-use crate::records::{BLOCKS, CERTIFICATES, RESULTS, Results, TXS, height_key, place};
+use crate::records::{BLOCKS, CERTIFICATES, Results, height_key, result_changes};
 
 /// Cache of the store while it is filled, bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -51,14 +51,10 @@ pub fn into_store(
     let key = height_key(height);
     let mut records = vec![
         RecordChange::put(BLOCKS, key.clone(), beside.block),
-        RecordChange::put(CERTIFICATES, key.clone(), head.certificate.encode()),
+        RecordChange::put(CERTIFICATES, key, head.certificate.encode()),
     ];
-    for (index, receipt) in beside.receipts.iter().enumerate() {
-        records.push(RecordChange::put(TXS, receipt.hash, place(height, index as u32)));
-    }
     let results = Results { block_id: head.header.id().0, receipts: beside.receipts, events: Vec::new() };
-    let results = borsh::to_vec(&results).map_err(|_| SnapshotError::Form("its receipts cannot be kept"))?;
-    records.push(RecordChange::put(RESULTS, key, results));
+    records.extend(result_changes(height, results));
     import.finish(height, records)?;
     Ok(head)
 }

@@ -13,8 +13,8 @@ use super::{blocks, of, page::Page};
 use crate::{
     NodeHandle,
     api::{Status, events::Typed, told, tx_hash},
-    handle::Kept,
-    index::{Class, Found, Paging, Spot},
+    handle::KeptTx,
+    index::{Class, Found, Paging},
 };
 
 /// What became of a transaction. Doors may hold this question back until there is an answer.
@@ -114,10 +114,8 @@ fn refused(txhash: String, refusal: Refusal) -> abci::TxResponse {
 
 fn get_tx(node: &NodeHandle, text: &str) -> Result<tx::GetTxResponse, Status> {
     let hash = tx_hash(text)?;
-    if let Some(receipt) = node.tx(&hash)?
-        && let Some(kept) = node.kept_block(receipt.height)?
-        && let Some((tx, tx_response)) = included(&kept, (receipt.height, receipt.index))
-    {
+    if let Some(kept) = node.kept_tx(&hash)? {
+        let (tx, tx_response) = included(&kept);
         return Ok(tx::GetTxResponse { tx, tx_response: Some(tx_response) });
     }
     let txhash = hex::encode_upper(hash);
@@ -129,16 +127,15 @@ fn get_tx(node: &NodeHandle, text: &str) -> Result<tx::GetTxResponse, Status> {
 }
 
 /// A transaction of a block, and what became of it; none if that is not kept any more.
-fn included(kept: &Kept, (height, index): Spot) -> Option<(Option<tx::Tx>, abci::TxResponse)> {
-    let place = index as usize;
-    let (bytes, r) = kept.block.body.txs.get(place).zip(kept.results.receipts.get(place))?;
+fn included(kept: &KeptTx) -> (Option<tx::Tx>, abci::TxResponse) {
+    let KeptTx { spot: (height, _), time_ms, bytes, receipt: r } = kept;
     // Blocks hold transactions that could be taken apart, and nothing else.
     let tx = open(bytes).ok();
     let packed =
         tx.as_ref().map(|tx| Any { type_url: "/cosmos.tx.v1beta1.Tx".into(), value: tx.encode_to_vec() });
-    let time = Timestamp { seconds: (kept.block.header.time_ms / 1_000) as i64, nanos: 0 };
+    let time = Timestamp { seconds: (time_ms / 1_000) as i64, nanos: 0 };
     let response = abci::TxResponse {
-        height: height as i64,
+        height: *height as i64,
         txhash: hex::encode_upper(r.hash),
         codespace: r.codespace.clone(),
         code: r.code,
@@ -150,7 +147,7 @@ fn included(kept: &Kept, (height, index): Spot) -> Option<(Option<tx::Tx>, abci:
         events: told::of_tx(bytes, r).into_iter().map(event).collect(),
         ..Default::default()
     };
-    Some((tx, response))
+    (tx, response)
 }
 
 fn event(event: Typed) -> Event {
@@ -189,7 +186,7 @@ fn search(node: &NodeHandle, q: &tx::GetTxsEventRequest) -> Result<tx::GetTxsEve
     let (mut txs, mut tx_responses) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     node.visit(items, |kept, spot| {
-        let Some((tx, response)) = included(kept, spot) else { return Ok(()) };
+        let Some((tx, response)) = kept.tx(spot).map(|kept| included(&kept)) else { return Ok(()) };
         // Each transaction stands in the answer twice.
         bytes += response.encoded_len() + response.tx.as_ref().map_or(0, |tx| tx.value.len());
         if bytes > MAX_ANSWER {

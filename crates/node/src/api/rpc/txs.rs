@@ -12,9 +12,8 @@ use super::{ANSWER_BYTES, params::Params, shape};
 use crate::{
     NodeHandle,
     api::{Status, aside, cosmos::tx as ledger, told},
-    handle::Kept,
-    index::{Class, MAX_PAGE, Paging, Spot},
-    records,
+    handle::KeptTx,
+    index::{Class, MAX_PAGE, Paging},
 };
 
 /// How long a transaction is waited for.
@@ -36,18 +35,16 @@ pub(super) fn paging(params: &Params, newest_first: bool) -> Result<Paging, Stat
 }
 
 /// One committed transaction.
-fn found(kept: &Kept, (height, index): Spot) -> Option<Value> {
-    let place = index as usize;
-    let (bytes, receipt) = (kept.block.body.txs.get(place)?, kept.results.receipts.get(place)?);
-    Some(json!({
+fn found(kept: &KeptTx) -> Value {
+    let KeptTx { spot: (height, index), bytes, receipt, .. } = kept;
+    json!({
         "hash": shape::hex_upper(receipt.hash), "height": height.to_string(), "index": index,
         "tx_result": shape::tx_result(receipt, &told::of_tx(bytes, receipt)), "tx": STANDARD.encode(bytes),
-    }))
+    })
 }
 
 fn find(node: &NodeHandle, hash: &TxHash) -> Result<Option<Value>, Status> {
-    let Some(spot) = records::find_tx(node.app().store(), hash)? else { return Ok(None) };
-    Ok(node.kept_block(spot.0)?.and_then(|kept| found(&kept, spot)))
+    Ok(node.kept_tx(hash)?.map(|kept| found(&kept)))
 }
 
 pub(super) fn tx(node: &NodeHandle, params: &Params) -> Result<Value, Status> {
@@ -71,7 +68,7 @@ pub(super) fn tx_search(node: &NodeHandle, params: &Params) -> Result<Value, Sta
     let mut list = Vec::with_capacity(places.items.len());
     let mut bytes = 0;
     node.visit(places.items, |kept, spot| {
-        let Some(found) = found(kept, spot) else { return Ok(()) };
+        let Some(found) = kept.tx(spot).map(|kept| found(&kept)) else { return Ok(()) };
         bytes += found["tx"].as_str().map_or(0, str::len) + 2_000;
         if bytes > ANSWER_BYTES {
             return Err(Status::invalid(format!(
