@@ -137,15 +137,23 @@ impl Default for DoorsFile {
 }
 
 /// What is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreFile {
     /// Newest blocks that are kept; 0 is all of them (an archive).
     pub keep_blocks: u64,
+    /// Whether events can be searched.
+    pub index: bool,
     /// Newest blocks whose events can be searched; 0 is all that are kept.
     pub index_blocks: u64,
     /// A snapshot every so many blocks; 0 is never.
     pub snapshot_every: u64,
+}
+
+impl Default for StoreFile {
+    fn default() -> Self {
+        Self { keep_blocks: 0, index: true, index_blocks: 0, snapshot_every: 0 }
+    }
 }
 
 /// What monitors are told beside the node's own condition.
@@ -222,6 +230,7 @@ impl NodeFile {
              rest = {}\ngrpc = {}\nrpc = {}\ndashboard = {}\n\
              # The page /metrics for Prometheus.\nmetrics = {}\n\
              \n[store]\n# Newest blocks that are kept; 0 is all of them.\nkeep_blocks = {}\n\
+             # Whether events can be searched (a validator whom only validators ask saves work without).\nindex = {}\n\
              # Newest blocks whose events can be searched; 0 is all that are kept.\nindex_blocks = {}\n\
              # A snapshot every so many blocks, for nodes that join; 0 is never.\nsnapshot_every = {}\n\
              \n[metrics]\n# Accounts whose balance and missed windows are on the page for monitors, such as your workers'.\n\
@@ -239,6 +248,7 @@ impl NodeFile {
             door(doors.dashboard),
             door(doors.metrics),
             store.keep_blocks,
+            store.index,
             store.index_blocks,
             store.snapshot_every,
             list(&metrics.accounts),
@@ -302,6 +312,7 @@ mod tests {
         other.consensus.block_time = Duration::from_millis(1_500);
         other.doors.grpc = None;
         other.store.keep_blocks = 7;
+        other.store.index = false;
         assert_eq!(toml::from_str::<NodeFile>(&other.to_toml()).unwrap(), other);
     }
 

@@ -9,7 +9,6 @@
 //! transactions of a block that say the same: most of what they say, many of them say.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         OnceLock,
@@ -27,7 +26,7 @@ use crate::{
     NodeHandle,
     api::{
         Status,
-        rpc::query::{Condition, Facts, Number, Operand, Operator, Query},
+        rpc::query::{Condition, Number, Operand, Operator, Query},
         told,
     },
     doors, records,
@@ -98,8 +97,8 @@ struct Progress {
 /// The index of a node.
 pub(crate) struct Index {
     path: PathBuf,
-    /// Newest blocks it covers; 0 is all.
-    keep: u64,
+    /// Newest blocks it covers; 0 is all. None: there is no index.
+    keep: Option<u64>,
     store: OnceLock<Store>,
     /// First block that searches do not see yet.
     next: watch::Sender<u64>,
@@ -111,7 +110,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// An index that lies at `path`; nothing is opened before it is followed.
-    pub(crate) fn new(path: &Path, keep: u64) -> Self {
+    pub(crate) fn new(path: &Path, keep: Option<u64>) -> Self {
         Self {
             path: path.to_path_buf(),
             keep,
@@ -150,6 +149,10 @@ impl Index {
         {
             return paged(Spots::List(vec![spot]), paging);
         }
+        if self.keep.is_none() {
+            let cause = "this node keeps no index of events ([store] index = false): ask another one";
+            return Err(Status::unavailable(cause));
+        }
         let store =
             self.store.get().ok_or_else(|| Status::unavailable("the index of events is not open yet"))?;
         paged(self.spots(store, class, wanted)?, paging)
@@ -162,7 +165,7 @@ impl Index {
         let mut seen = self.next.subscribe();
         let settled = |next: &u64| {
             let behind = (head + 1).saturating_sub(*next);
-            behind == 0 || behind > BATCH.0
+            self.keep.is_none() || behind == 0 || behind > BATCH.0
         };
         // What is not indexed by then is not found: the index may lag.
         let _ = tokio::time::timeout_at(end, seen.wait_for(settled)).await;
@@ -208,7 +211,7 @@ impl Index {
         };
         let began = Instant::now();
         let mut told = began;
-        let oldest = if self.keep == 0 { 1 } else { (head + 1).saturating_sub(self.keep).max(1) };
+        let oldest = self.most().map_or(1, |most| (head + 1).saturating_sub(most).max(1));
         // Of blocks that are no longer kept nothing can be indexed.
         let pruned = node.oldest_block()?;
         let oldest = oldest.max(pruned);
@@ -246,7 +249,12 @@ impl Index {
 
     /// First bucket that is kept when `next` is the first block to come.
     fn first_bucket(&self, next: u64) -> u64 {
-        if self.keep == 0 { 0 } else { next.saturating_sub(self.keep) / BUCKET }
+        self.most().map_or(0, |most| next.saturating_sub(most) / BUCKET)
+    }
+
+    /// How many blocks it covers, if that is bounded.
+    fn most(&self) -> Option<u64> {
+        self.keep.filter(|most| *most > 0)
     }
 
     /// Opens the file, and begins a new one if it is damaged, of another form or of another history.
@@ -273,6 +281,9 @@ impl Index {
 
 /// Follows the chain until the node stops. Errors are told and tried again: the index may lag, the node goes on.
 pub(crate) async fn follow(node: NodeHandle) {
+    if node.index().keep.is_none() {
+        return;
+    }
     let mut heads = node.heads();
     loop {
         let head = heads.borrow_and_update().height;
@@ -300,8 +311,8 @@ pub(crate) async fn follow(node: NodeHandle) {
 /// Whether the last block indexed is one of this chain.
 fn follows(node: &NodeHandle, progress: &Progress) -> Result<bool, StoreError> {
     let last = progress.next.saturating_sub(1);
-    let results = records::results(node.app().store(), last)?;
-    Ok(results.is_some_and(|results| results.block_id == progress.last_id))
+    let name = records::block_id(node.app().store(), last)?;
+    Ok(name.is_some_and(|name| name == progress.last_id))
 }
 
 /// Entries of a block and its transactions; its name, if it is kept.
@@ -311,24 +322,32 @@ fn entries(
     changes: &mut Vec<RecordChange>,
 ) -> Result<Option<[u8; 32]>, StoreError> {
     let Some(kept) = node.kept_block(height)? else { return Ok(None) };
-    let mut said: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    let mut put = |class, key: &str, value: &str, index: u32| {
-        let key = [prefix(class, key, Some(value), height / BUCKET), height_key(height)].concat();
-        said.entry(key).or_default().extend_from_slice(&index.to_be_bytes());
+    // Entry and index of a transaction that says it, which may say it twice.
+    let mut said: Vec<(Vec<u8>, u32)> = Vec::new();
+    let mut put = |class, key: &[&str], value: &str, index: u32| {
+        said.push((entry(class, key, value, height), index));
     };
-    let mut facts = Facts::of(&told::of_block(&kept.results));
-    facts.add("block.hash".into(), hex::encode_upper(kept.results.block_id));
-    for (key, value) in facts.iter() {
-        put(Class::Blocks, key, value, 0);
+    put(Class::Blocks, &["block.hash"], &hex::encode_upper(kept.results.block_id), 0);
+    for typed in told::of_block(&kept.results) {
+        for (key, value) in &typed.attributes {
+            put(Class::Blocks, &[&typed.kind, ".", key], value, 0);
+        }
     }
     for (index, (bytes, receipt)) in kept.block.body.txs.iter().zip(&kept.results.receipts).enumerate() {
         let index = index as u32;
-        put(Class::Txs, "", "", index);
-        for (key, value) in Facts::of(&told::of_tx(bytes, receipt)).iter() {
-            put(Class::Txs, key, value, index);
+        put(Class::Txs, &[], "", index);
+        for typed in told::of_tx(bytes, receipt) {
+            for (key, value) in &typed.attributes {
+                put(Class::Txs, &[&typed.kind, ".", key], value, index);
+            }
         }
     }
-    changes.extend(said.into_iter().map(|(key, indices)| RecordChange::put(ENTRIES, key, indices)));
+    said.sort_unstable();
+    said.dedup();
+    for same in said.chunk_by_mut(|one, next| one.0 == next.0) {
+        let indices = same.iter().flat_map(|(_, index)| index.to_be_bytes()).collect::<Vec<u8>>();
+        changes.push(RecordChange::put(ENTRIES, std::mem::take(&mut same[0].0), indices));
+    }
     Ok(Some(kept.results.block_id))
 }
 
@@ -343,6 +362,11 @@ fn bucket_key(bucket: u64) -> Vec<u8> {
 
 fn height_key(height: u64) -> Vec<u8> {
     height.to_be_bytes().to_vec()
+}
+
+/// The place of an entry; its key is given in pieces.
+fn entry(class: Class, key: &[&str], value: &str, height: u64) -> Vec<u8> {
+    [prefix(class, &key.concat(), Some(value), height / BUCKET), height_key(height)].concat()
 }
 
 /// What the entries of a key, or of a key and a value, begin with.

@@ -99,8 +99,8 @@ pub struct NodeConfig {
     pub snapshots: snapshot::Schedule,
     /// Development networks only: the account that gives tokens to addresses nobody has heard of.
     pub faucet: Option<AccountKey>,
-    /// Newest blocks whose events can be searched; 0 is all.
-    pub index_blocks: u64,
+    /// Newest blocks whose events can be searched; 0 is all. None: no index, for a validator whom nobody asks.
+    pub index_blocks: Option<u64>,
     /// A bound socket for the REST door, if it should have one.
     pub rest: Option<std::net::TcpListener>,
     /// The same for gRPC.
@@ -131,7 +131,7 @@ impl NodeConfig {
             keep_blocks: 0,
             snapshots: snapshot::Schedule::default(),
             faucet: None,
-            index_blocks: 0,
+            index_blocks: Some(0),
             rest: None,
             grpc: None,
             rpc: None,

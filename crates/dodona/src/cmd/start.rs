@@ -56,7 +56,7 @@ async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
     let faucet = args.faucet_key.as_deref().map(|key| net::key(key, &args.unlock)).transpose()?;
     let mut config = NodeConfig {
         faucet,
-        index_blocks: file.store.index_blocks,
+        index_blocks: file.store.index.then_some(file.store.index_blocks),
         rest: door(file.doors.rest)?,
         grpc: door(file.doors.grpc)?,
         rpc: door(file.doors.rpc)?,

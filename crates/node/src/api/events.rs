@@ -3,10 +3,10 @@
 
 use std::sync::LazyLock;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dodona_chain::{Event, Published};
 use dodona_proto::DESCRIPTORS;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, SerializeOptions};
-use serde_json::{Map, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, ReflectMessage, Value};
 
 /// One event: its type, and attributes in the order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,26 +58,83 @@ fn shown(event: &Event, last: (&str, String)) -> Vec<Typed> {
 fn typed(published: &Published) -> Option<Typed> {
     let descriptor = POOL.get_message_by_name(&published.name)?;
     let message = DynamicMessage::decode(descriptor.clone(), published.bytes.as_slice()).ok()?;
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    let json = message.serialize_with_options(serde_json::value::Serializer, &options).ok()?;
-    let fields: Map<String, Value> = serde_json::from_value(json).ok()?;
     let text = |field: FieldDescriptor| {
-        let value = match fields.get(field.name()) {
-            // Bytes that are not there are told as nothing at all, and so are messages.
-            Some(Value::String(text)) if text.is_empty() && field.kind() == Kind::Bytes => &Value::Null,
-            Some(value) => value,
-            None => &Value::Null,
-        };
-        (field.name().to_string(), value.to_string())
+        let mut text = String::new();
+        write_field(&message, &field, &mut text);
+        (field.name().to_string(), text)
     };
     let mut attributes: Vec<(String, String)> = descriptor.fields().map(text).collect();
     attributes.sort_unstable();
     Some(Typed { kind: published.name.clone(), attributes })
 }
 
+/// A field as JSON. Written here and not by the descriptors' own serializer, because the published chain's differs from
+/// it (bytes and messages that are not there are null), and because a node does this for every event of every block.
+fn write_field(message: &DynamicMessage, field: &FieldDescriptor, out: &mut String) {
+    // A field that tells being there from being empty is nothing when it is not there.
+    if field.supports_presence() && !message.has_field(field) {
+        return out.push_str("null");
+    }
+    match &*message.get_field(field) {
+        Value::List(items) => {
+            out.push('[');
+            for (place, item) in items.iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { "," });
+                write_value(item, &field.kind(), out);
+            }
+            out.push(']');
+        }
+        value => write_value(value, &field.kind(), out),
+    }
+}
+
+fn write_value(value: &Value, kind: &Kind, out: &mut String) {
+    match value {
+        Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+        Value::I32(number) => out.push_str(&number.to_string()),
+        Value::U32(number) => out.push_str(&number.to_string()),
+        Value::I64(number) => write_text(&number.to_string(), out),
+        Value::U64(number) => write_text(&number.to_string(), out),
+        Value::String(text) => write_text(text, out),
+        Value::Bytes(bytes) if bytes.is_empty() => out.push_str("null"),
+        Value::Bytes(bytes) => write_text(&STANDARD.encode(bytes), out),
+        Value::EnumNumber(number) => {
+            match kind.as_enum().and_then(|of| of.get_value(*number).map(|value| value.name().to_string())) {
+                Some(name) => write_text(&name, out),
+                None => out.push_str(&number.to_string()),
+            }
+        }
+        Value::Message(message) => {
+            out.push('{');
+            for (place, field) in message.descriptor().fields().enumerate() {
+                out.push_str(if place == 0 { "" } else { "," });
+                write_text(field.name(), out);
+                out.push(':');
+                write_field(message, &field, out);
+            }
+            out.push('}');
+        }
+        // No event has floats or maps, and a test holds that: they would be written as whole messages elsewhere are.
+        Value::F32(_) | Value::F64(_) | Value::List(_) | Value::Map(_) => out.push_str("null"),
+    }
+}
+
+/// A text in quotes, with what JSON wants escaped.
+fn write_text(text: &str, out: &mut String) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use dodona_proto::emissions::v10;
+    use prost::Message as _;
 
     use super::*;
 
@@ -136,6 +193,46 @@ mod tests {
         assert_eq!(value(2, "is_active"), "false");
         assert_eq!(value(2, "topic_id"), r#""18446744073709551615""#);
         assert_eq!(value(3, "bundle"), "null");
+    }
+
+    #[test]
+    fn parts_of_a_message_come_in_the_order_of_their_declaration_with_what_is_not_there() {
+        let inference = v10::Inference { inferer: "say \"me\"\n".into(), ..Default::default() };
+        let bundle = v10::InferenceForecastBundle { inference: Some(inference), forecast: None };
+        let mut text = String::new();
+        let descriptor = POOL.get_message_by_name("emissions.v10.InferenceForecastBundle").unwrap();
+        let message = DynamicMessage::decode(descriptor, bundle.encode_to_vec().as_slice()).unwrap();
+        write_value(&Value::Message(message), &Kind::Bool, &mut text);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["inference"]["inferer"], "say \"me\"\n");
+        assert_eq!(json["inference"]["extra_data"], serde_json::Value::Null);
+        assert_eq!(json["forecast"], serde_json::Value::Null);
+        let (first, second) = (text.find("inference"), text.find("forecast"));
+        assert!(first < second, "{text}");
+    }
+
+    #[test]
+    fn no_event_has_a_float_or_a_map() {
+        let mut next: Vec<_> = POOL
+            .all_messages()
+            .filter(|m| m.package_name().starts_with("emissions.") && m.name().starts_with("Event"))
+            .collect();
+        assert!(next.len() > 40, "{}", next.len());
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(message) = next.pop() {
+            if !seen.insert(message.full_name().to_string()) {
+                continue;
+            }
+            for field in message.fields() {
+                let kind = field.kind();
+                assert!(
+                    !field.is_map() && !matches!(kind, Kind::Float | Kind::Double),
+                    "{}",
+                    field.full_name()
+                );
+                next.extend(kind.as_message().cloned());
+            }
+        }
     }
 
     #[test]

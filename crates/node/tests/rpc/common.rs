@@ -63,7 +63,7 @@ impl Running {
         let rpc = dodona_node::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let gate = Gate::new();
         let node = Node::start(NodeConfig {
-            index_blocks,
+            index_blocks: Some(index_blocks),
             rpc: Some(rpc),
             ..NodeConfig::quiet(home, Clock::Steps(1_000), Pace::OnDemand(gate.clone()))
         })

@@ -279,11 +279,6 @@ impl Facts {
         self.0.entry(key).or_default().insert(value);
     }
 
-    /// Every key with every value, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().flat_map(|(key, values)| values.iter().map(move |value| (key.as_str(), value.as_str())))
-    }
-
     fn satisfy(&self, condition: &Condition) -> bool {
         let Some(values) = self.0.get(&condition.key) else { return false };
         match condition.exact() {
