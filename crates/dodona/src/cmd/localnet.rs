@@ -37,6 +37,8 @@ pub fn run(args: LocalnetArgs) -> Result<()> {
         }
     };
     let plan = Plan {
+        index: true,
+        params: world::dev_params(),
         validators: args.validators.unwrap_or(4),
         seed: args.seed,
         block_time: args.block_time.into(),

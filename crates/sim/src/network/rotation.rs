@@ -4,26 +4,14 @@
 use dodona_chain::{App, staking::state::VALIDATORS};
 use dodona_client::{Client, ClientError, Wallet};
 use dodona_consensus::SigningKey;
-use dodona_proto::{
-    ALLO, DENOM, Prefix,
-    cosmos::{
-        base::v1beta1::Coin,
-        crypto::ed25519::PubKey,
-        staking::v1beta1::{CommissionRates, Description, MsgCreateValidator, MsgUndelegate},
-    },
-    tx::pack,
-    url,
-};
-use prost::Message;
+use dodona_proto::ALLO;
 use prost_types::Any;
 
 use super::{Plan, cluster::operator, load::Desk};
-use crate::world;
+use crate::{turnover, world};
 
 /// After so much virtual time somebody whose transaction has changed nothing hands in another, microseconds.
 const PATIENCE_US: u64 = 4_000_000;
-/// More than either message costs.
-const GAS: u64 = 300_000;
 
 /// The operators of all validators: the first ones, then as many newcomers.
 pub(super) struct Rotation {
@@ -83,31 +71,13 @@ impl Rotation {
 
     fn send(&mut self, who: usize, client: &Client<&Desk>, chain: &App) -> Result<(), ClientError> {
         let message = if who < self.powers.len() { self.leave(who, chain)? } else { self.join(who) };
-        self.operators[who].wallet.send(client, vec![message], GAS).map(drop)
+        self.operators[who].wallet.send(client, vec![message], turnover::GAS).map(drop)
     }
 
     fn join(&self, who: usize) -> Any {
         let Operator { wallet, public_key } = &self.operators[who];
-        let amount = u128::from(self.powers[who - self.powers.len()]) * ALLO;
-        // One hundredth on the wire is 10^16.
-        let percent = |n: u128| (n * 10_000_000_000_000_000).to_string();
-        let message = MsgCreateValidator {
-            description: Some(Description { moniker: operator(who), ..Description::default() }),
-            commission: Some(CommissionRates {
-                rate: percent(10),
-                max_rate: percent(20),
-                max_change_rate: percent(1),
-            }),
-            min_self_delegation: ALLO.to_string(),
-            validator_address: wallet.address().written(Prefix::Operator),
-            pubkey: Some(Any {
-                type_url: "/cosmos.crypto.ed25519.PubKey".into(),
-                value: PubKey { key: public_key.to_vec() }.encode_to_vec(),
-            }),
-            value: Some(Coin { denom: DENOM.into(), amount: amount.to_string() }),
-            ..MsgCreateValidator::default()
-        };
-        pack(url::CREATE_VALIDATOR, &message)
+        let stake = u128::from(self.powers[who - self.powers.len()]) * ALLO;
+        turnover::join(wallet.address(), *public_key, &operator(who), stake)
     }
 
     fn leave(&self, who: usize, chain: &App) -> Result<Any, ClientError> {
@@ -115,11 +85,6 @@ impl Rotation {
         let state = chain.store().snapshot().map_err(|e| ClientError::Node(e.to_string()))?;
         let its = VALIDATORS.get(&state, &address.0).map_err(|e| ClientError::Node(e.to_string()))?;
         let all = its.map_or(0, |validator| validator.tokens);
-        let message = MsgUndelegate {
-            delegator_address: address.to_string(),
-            validator_address: address.written(Prefix::Operator),
-            amount: Some(Coin { denom: DENOM.into(), amount: all.to_string() }),
-        };
-        Ok(pack(url::UNDELEGATE, &message))
+        Ok(turnover::leave(address, all))
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dodona_chain::{App, Genesis, Signatures, upgrade};
+use dodona_chain::{App, Genesis, Params, Signatures, upgrade};
 use dodona_client::{Client, ClientError, Http, Wallet};
 use dodona_participant::{
     model,
@@ -33,6 +33,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use super::{
     member::{self, Member, MemberError, Plan},
     room::{self, Room},
+    rotation::{self, Handover},
     wire::Wire,
 };
 use crate::world::{self, Setup, TOPIC};
@@ -49,6 +50,10 @@ const SILENCE: Duration = Duration::from_secs(240);
 const LOOK: Duration = Duration::from_millis(500);
 /// How far ahead a wrong clock is, milliseconds.
 const AHEAD_MS: u64 = 10_000;
+/// Blocks of an epoch of the validator set.
+const SET_BLOCKS: u64 = 5;
+/// Epochs in which all validators have to be replaced by others.
+const ROTATION_EPOCHS: u64 = 20;
 /// The upgrade that changes nothing but its own mark.
 const REHEARSAL: &str = "rehearsal";
 /// Transactions that are looked for again on every node at the end of each fault; the newest.
@@ -114,11 +119,13 @@ pub enum Fault {
     /// An upgrade is planned, and every process is ended and started again before its height, one after the other,
     /// while blocks go on.
     Upgrade,
+    /// Every validator is replaced by a newcomer on the same machine, one after the other, while blocks go on.
+    Rotation,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 17] = [
         Fault::Kill,
         Fault::KillAll,
         Fault::Minority,
@@ -135,6 +142,7 @@ impl Fault {
         Fault::DiskFull,
         Fault::DiskError,
         Fault::Upgrade,
+        Fault::Rotation,
     ];
 
     /// As it is written on a command line.
@@ -156,6 +164,7 @@ impl Fault {
             Fault::DiskFull => "disk-full",
             Fault::DiskError => "disk-error",
             Fault::Upgrade => "upgrade",
+            Fault::Rotation => "rotation",
         }
     }
 }
@@ -212,6 +221,8 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
         validators: soak.validators,
         seed: soak.seed,
         block_time: soak.block_time,
+        index: true,
+        params: Params { validator_set_blocks: SET_BLOCKS, ..world::dev_params() },
         accounts: names(soak),
     };
     let mut failed = None;
@@ -240,6 +251,7 @@ pub fn run(soak: &Soak, tell: &mut dyn FnMut(&str)) -> Result<Outcome, SoakError
         fault: "the start",
         best: 0,
         upgraded: None,
+        turn: 0,
         pause: Duration::ZERO,
     };
     for n in 0..net.members.len() {
@@ -294,6 +306,8 @@ struct Net<'a> {
     best: u64,
     /// Height of the last upgrade.
     upgraded: Option<u64>,
+    /// How often a validator has been replaced.
+    turn: u64,
     /// Longest time without a block while a tolerable number of nodes was down.
     pause: Duration,
 }
@@ -497,6 +511,7 @@ impl Net<'_> {
                 self.start(one)?;
             }
             Fault::Upgrade => self.upgrade()?,
+            Fault::Rotation => self.rotate()?,
         }
         Ok(())
     }
@@ -557,6 +572,40 @@ impl Net<'_> {
             self.recover(1)?;
         }
         self.upgraded = Some(height);
+        Ok(())
+    }
+
+    /// Replaces every validator by another one. Three of four go on while the fourth is replaced.
+    fn rotate(&mut self) -> Result<(), SoakError> {
+        let first = self.height().unwrap_or(0).max(self.best);
+        for n in 0..self.members.len() {
+            if member::end(&mut self.members[n..=n]) != Vec::<String>::new() {
+                return self.broken(format!("{} did not end by itself", self.members[n].name));
+            }
+            self.turn += 1;
+            let handover = Handover::prepare(&self.members[n], self.soak.seed, self.turn)?;
+            self.start(n)?;
+            self.recover(1)?;
+            let Some(client) = self.members[n].client() else { return self.broken("no REST door") };
+            let mut purse = Wallet::new(world::key(self.soak.seed, "consumer"));
+            let name = self.members[n].name.clone();
+            let told = handover.announce(&client, &mut purse, &name, |hash| settle(&client, &[hash]));
+            if let Err(error) = told {
+                return self.broken(format!("a newcomer at {name} could not be announced: {error}"));
+            }
+            let until = Instant::now() + RECOVERY;
+            while !handover.is_done(&client).unwrap_or(false) {
+                if Instant::now() > until {
+                    return self.broken(format!("the newcomer at {name} did not get its seat"));
+                }
+                sleep(rotation::LOOK);
+            }
+            self.recover(1)?;
+        }
+        let epochs = (self.best - first).div_ceil(SET_BLOCKS);
+        if epochs > ROTATION_EPOCHS {
+            return self.broken(format!("it took {epochs} epochs to replace all validators"));
+        }
         Ok(())
     }
 

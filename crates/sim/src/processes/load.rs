@@ -38,6 +38,8 @@ const EPOCH: u64 = 5;
 const REPUTERS: u64 = 3;
 /// What each stakes on a topic, and what the consumer pays for it.
 const STAKE: u128 = ALLO;
+/// Lines to each node over which payloads are handed in: each waits for its answer before the next, as clients do.
+const LINES: u64 = 8;
 /// Messages in one transaction of those who speak about all topics.
 const TOGETHER: usize = 16;
 /// Gas of a payload with its second signature.
@@ -66,6 +68,8 @@ pub struct Load {
     pub block_time: Duration,
     /// Makes all keys and answers.
     pub seed: u64,
+    /// Whether validators keep an index of events.
+    pub index: bool,
 }
 
 /// What the network made of it.
@@ -101,6 +105,8 @@ pub struct Taken {
     pub block_ms: [f64; 2],
     /// From a proposer's clock in the header until the first node's door shows the block, the same two.
     pub finality_ms: [f64; 2],
+    /// Processor time that one validator spent for one transaction, microseconds: all its work, blocks included.
+    pub processor_us: f64,
     /// Most memory a validator had, MiB.
     pub memory_mib: f64,
     /// By how much a validator's folder grew in a block, bytes.
@@ -141,6 +147,8 @@ pub fn run(load: &Load, tell: &mut dyn FnMut(&str)) -> Result<Taken, LoadError> 
         validators: load.validators,
         seed: load.seed,
         block_time: load.block_time,
+        index: load.index,
+        params: world::dev_params(),
         accounts: workers.chain((0..REPUTERS).map(|n| format!("reputer-{n}"))).collect(),
     };
     let turn = member::Turn::take();
@@ -178,21 +186,26 @@ fn measure(
     taken.signatures_alone = signatures();
     found(load, first, topics)?;
     let mut crews = Vec::new();
-    let count = clients.len() as u64;
-    for (n, client) in clients.iter().enumerate() {
-        let own = (1..=topics).filter(|topic| topic % count == n as u64);
-        crews.push(Crew::register(load, client, own)?);
+    let lines: Vec<&Client<Http>> = (0..LINES).flat_map(|_| &clients).collect();
+    let count = lines.len() as u64;
+    for (n, client) in lines.iter().enumerate() {
+        let own: Vec<u64> = (1..=topics).filter(|topic| topic % count == n as u64).collect();
+        crews.push((Crew::register(load, client, &own)?, *client));
     }
+    // A crew without topics has nothing to hand in.
+    crews.retain(|(crew, _)| !crew.topics.is_empty());
     settled(first)?;
 
     let pace = Arc::new(Pace::default());
     let watch = Watch::start(first.clone(), pace.clone());
     let mut threads = Vec::new();
-    let share = f64::from(load.rate) / count as f64;
+    let share = f64::from(load.rate) / topics as f64;
     let before = (first.status().map_err(failed("status"))?, weight(members));
+    let busy = processor(members);
     let begun = Instant::now();
-    for (crew, client) in crews.into_iter().zip(&clients) {
-        threads.push(crew.work(client.clone(), share, pace.clone()));
+    for (crew, client) in crews {
+        let rate = share * crew.topics.len() as f64;
+        threads.push(crew.work(client.clone(), rate, pace.clone()));
     }
     threads.push(reputers(load, first.clone(), topics, pace.clone()));
     let mut shown = Instant::now();
@@ -213,6 +226,7 @@ fn measure(
         }
     }
     taken.seconds = begun.elapsed().as_secs_f64();
+    let used = processor(members) - busy;
     let after = first.status().map_err(failed("status"))?;
     pace.stop.store(true, Ordering::Relaxed);
     let over = Instant::now();
@@ -230,6 +244,7 @@ fn measure(
     taken.per_second = taken.included as f64 / taken.seconds;
     taken.waiting = after.mempool_txs;
     taken.blocks = after.height - before.0.height;
+    taken.processor_us = 1e6 * used / (taken.included.max(1) as f64 * members.len() as f64);
     taken.block_ms = quantiles(watched.iter().zip(watched.iter().skip(1)).map(|(a, b)| (b.0 - a.0) as f64));
     taken.finality_ms = quantiles(watched.iter().map(|seen| seen.1));
     taken.memory_mib = members.iter().filter_map(Member::pid).filter_map(memory).fold(0.0, f64::max);
@@ -353,13 +368,9 @@ struct Shift {
 }
 
 impl Crew {
-    fn register(
-        load: &Load,
-        client: &Client<Http>,
-        topics: impl Iterator<Item = u64>,
-    ) -> Result<Self, LoadError> {
+    fn register(load: &Load, client: &Client<Http>, topics: &[u64]) -> Result<Self, LoadError> {
         let mut shifts = Vec::new();
-        for topic in topics {
+        for &topic in topics {
             let mut workers = Vec::new();
             for n in 0..WORKERS {
                 let name = format!("worker-{}", (topic - 1) * WORKERS + n);
@@ -564,6 +575,18 @@ fn memory(pid: u32) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()? / 1024.0)
+}
+
+/// Processor time of all validators so far, seconds.
+fn processor(members: &[Member]) -> f64 {
+    // Fields 14 and 15, counted after the name, which may hold anything; in hundredths, as everywhere on Linux.
+    let of = |pid: u32| -> Option<f64> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        Some(ticks.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0)
+    };
+    members.iter().filter_map(Member::pid).filter_map(of).sum()
 }
 
 /// What the first validator has in its folder, bytes.

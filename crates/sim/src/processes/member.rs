@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dodona_chain::{Genesis, GenesisAccount};
+use dodona_chain::{Genesis, GenesisAccount, Params};
 use dodona_client::{Client, Http};
 use dodona_node::{
     config::{CONFIG_FILE, ConfigError, DoorsFile, Moniker, NodeFile},
@@ -27,7 +27,7 @@ const PURSE: u128 = 1_000_000 * ALLO;
 /// What each operator has besides its stake, and each further account.
 const SMALL_PURSE: u128 = 10_000 * ALLO;
 /// Voting power of each validator, whole ALLO.
-const POWER: u64 = 1_000;
+pub(super) const POWER: u64 = 1_000;
 /// Ports of one node: validators, transactions, REST, gRPC, RPC, dashboard, metrics.
 const BASE_PORTS: [u16; 7] = [26_656, 26_655, 1317, 9090, 26_657, 8080, 26_660];
 /// From one node's ports to the next one's.
@@ -48,6 +48,10 @@ pub struct Plan {
     pub seed: u64,
     /// From one block to the next.
     pub block_time: Duration,
+    /// Whether they keep an index of events.
+    pub index: bool,
+    /// Parameters of genesis.
+    pub params: Params,
     /// Further accounts with tokens, by the name that makes their key.
     pub accounts: Vec<String>,
 }
@@ -221,6 +225,7 @@ pub fn create(
         file.consensus.listen = local(0);
         file.consensus.block_time = plan.block_time;
         file.peers.listen = local(1);
+        file.store.index = plan.index;
         file.doors = DoorsFile {
             rest: Some(local(2)),
             grpc: Some(local(3)),
@@ -240,7 +245,7 @@ pub fn create(
     let mut genesis = Genesis {
         chain_id: "localnet".into(),
         time_ms: world::GENESIS_TIME_MS,
-        params: world::dev_params(),
+        params: plan.params.clone(),
         accounts: Vec::new(),
         validators: Vec::new(),
         admins: vec![world::key(plan.seed, "consumer").address().to_string()],

@@ -6,4 +6,5 @@ pub mod chaos;
 pub mod load;
 pub mod member;
 mod room;
+mod rotation;
 pub mod wire;
