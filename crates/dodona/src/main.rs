@@ -9,6 +9,11 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// A node takes transactions apart all day; the system's allocator took 15 % of its time under load, and gave memory of
+/// one thread back to others late.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // Silent unless asked: what a person should see is printed by the command itself.
