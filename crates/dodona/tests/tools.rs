@@ -220,3 +220,21 @@ fn the_list_of_commands_leaves_none_out() {
         .collect();
     assert!(missing.is_empty(), "not in docs/commands.md: {missing:?}");
 }
+
+#[test]
+fn the_list_of_pages_for_programs_is_complete_and_leads_somewhere() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let list = include_str!("../../../llms.txt");
+    let linked: Vec<&str> =
+        list.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(page, _)| page)).collect();
+    for page in &linked {
+        assert!(root.join(page).is_file(), "{page} is not there");
+    }
+    for folder in ["docs", "docs/operate", "docs/protocol"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let page = format!("{folder}/{name}");
+            assert!(!name.ends_with(".md") || linked.contains(&page.as_str()), "llms.txt lacks {page}");
+        }
+    }
+}

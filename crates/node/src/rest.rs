@@ -17,6 +17,8 @@ use crate::{
 
 /// Largest request body, bytes: a transaction in base64 with room around it.
 const MAX_BODY: usize = 512 << 10;
+/// What programs that read texts are told first; plain text.
+const LLMS: &str = include_str!("../../../llms.txt");
 
 /// What the door serves; `ports` are those of the other doors, for the cards of the chain.
 pub(crate) fn routes(node: NodeHandle, ports: gateway::Ports) -> Router {
@@ -25,6 +27,7 @@ pub(crate) fn routes(node: NodeHandle, ports: gateway::Ports) -> Router {
         .route("/", get(native::index))
         .route("/openapi.json", get(gateway::openapi))
         .route("/docs", get(gateway::docs))
+        .route("/llms.txt", get(|| async { LLMS }))
         .route("/.well-known/dodona/chain.json", get(gateway::chain))
         .route("/.well-known/keplr/chain.json", get(gateway::keplr))
         // Where our own pages are, and where they were before there was anything else.

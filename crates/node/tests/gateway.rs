@@ -157,6 +157,8 @@ async fn a_wallet_finds_account_balance_and_chain_and_its_transfer_comes_back_de
         let info = page(at, "/cosmos/base/tendermint/v1beta1/node_info");
         assert_eq!(info["default_node_info"]["network"], "localnet");
         assert_eq!(page(at, "/feemarket/v1/gas_prices")["prices"][0]["amount"], price);
+        let text = get(at, "/llms.txt");
+        assert!(text.status == 200 && text.body.starts_with(b"# Dodona"), "{}", text.head);
         let card = page(at, "/.well-known/keplr/chain.json");
         assert_eq!(card["rest"], "http://example.org:1317");
         assert_eq!(card["rpc"], format!("http://example.org:{rpc_port}"));
