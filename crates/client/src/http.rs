@@ -49,9 +49,11 @@ struct Problem {
 }
 
 impl Http {
-    /// A door such as `http://127.0.0.1:1317`.
+    /// A door such as `http://127.0.0.1:1317`; without a scheme it is taken for `http`.
     pub fn new(base: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_string(), agent: agent(TIMEOUT) }
+        let base = base.trim_end_matches('/');
+        let base = if base.contains("://") { base.to_string() } else { format!("http://{base}") };
+        Self { base, agent: agent(TIMEOUT) }
     }
 
     /// A page that answers in JSON, such as `/dodona/v1/blocks/7`. Good for other doors of a node too.
@@ -76,6 +78,21 @@ impl Http {
             return Err(problem(status, &body));
         }
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// What a transaction would use in the next block, in units of gas; nothing is sent.
+    ///
+    /// # Errors
+    /// [`ClientError`]: why it would not do what it asks for, or that the node does not say.
+    pub fn simulate(&self, tx: &[u8]) -> Result<u64, ClientError> {
+        let body = json!({ "tx_bytes": STANDARD.encode(tx) });
+        let (_, body) = self.post("/cosmos/tx/v1beta1/simulate", body)?;
+        let answer: serde_json::Value = serde_json::from_slice(&body)
+            .map_err(|e| ClientError::Node(format!("the answer is not JSON: {e}")))?;
+        let used = answer["gas_info"]["gas_used"].as_str().and_then(|text| text.parse().ok());
+        let told =
+            || answer["message"].as_str().unwrap_or("the node does not say what it would use").to_string();
+        used.ok_or_else(|| ClientError::Node(told()))
     }
 
     fn post(&self, page: &str, body: serde_json::Value) -> Result<(u16, Vec<u8>), ClientError> {

@@ -23,7 +23,7 @@ use dodona_proto::{
 use prost::Message;
 
 pub use http::{Http, agent};
-pub use wallet::Wallet;
+pub use wallet::{Signed, Wallet};
 
 /// The way to a node.
 pub trait Transport {

@@ -18,6 +18,15 @@ pub struct Wallet {
     chain: Option<Known>,
 }
 
+/// A transaction ready to be handed in.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// As it goes to a node.
+    pub bytes: Vec<u8>,
+    /// What it offers, uallo: half as much again as its gas costs now.
+    pub fee: u128,
+}
+
 #[derive(Clone, Debug)]
 struct Known {
     chain_id: String,
@@ -68,6 +77,25 @@ impl Wallet {
         messages: Vec<Any>,
         gas_limit: u64,
     ) -> Result<TxHash, ClientError> {
+        let signed = self.sign(client, messages, gas_limit)?;
+        let hash = client.transport().broadcast(&signed.bytes)?;
+        if let Some(known) = &mut self.chain {
+            known.sequence += 1;
+            known.age += 1;
+        }
+        Ok(hash)
+    }
+
+    /// What [`Wallet::send`] would hand in; it is not handed in, and does not count.
+    ///
+    /// # Errors
+    /// [`ClientError`], if the chain has to be asked for something and does not tell it.
+    pub fn sign<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        messages: Vec<Any>,
+        gas_limit: u64,
+    ) -> Result<Signed, ClientError> {
         let address = self.address();
         let known = match &mut self.chain {
             Some(known) => known,
@@ -87,18 +115,16 @@ impl Wallet {
             known.gas_price = price(&client.status()?.gas_price)?;
             known.age = 0;
         }
+        let fee = fee(gas_limit, known.gas_price);
         let signing = Signing {
             key: &self.key,
             chain_id: &known.chain_id,
             account_number: known.account_number,
             sequence: known.sequence,
-            fee: fee(gas_limit, known.gas_price),
+            fee,
             gas_limit,
         };
-        let hash = client.transport().broadcast(&signing.build(messages, 0))?;
-        known.sequence += 1;
-        known.age += 1;
-        Ok(hash)
+        Ok(Signed { bytes: signing.build(messages, 0), fee })
     }
 }
 

@@ -1,9 +1,13 @@
 //! The tree of commands. The texts here are the manual: `--help` prints them.
 
+mod tokens;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _};
 use dodona_proto::topics;
+
+pub use tokens::{AccountArgs, SendArgs, StakeCommand, TopicStakeArgs, TxArgs, ValidatorCommand};
 
 /// Many models answer; the network learns whom to trust, pays for accuracy, and proves its answer.
 #[derive(Parser)]
@@ -56,6 +60,16 @@ pub enum Command {
     /// Write, check, create, fund, change and look at topics
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// What an account has
+    Account(AccountArgs),
+    /// Give tokens to somebody
+    Send(SendArgs),
+    /// Look at validators, become one, stand behind one with stake
+    #[command(subcommand)]
+    Validator(ValidatorCommand),
+    /// Stake at a topic: your own as a reputer, or behind another one
+    #[command(subcommand)]
+    Stake(StakeCommand),
     /// Look at, create and join subnets, trade their tokens, judge their miners
     #[command(subcommand)]
     Subnet(SubnetCommand),

@@ -24,6 +24,10 @@ fn the_manual_is_as_reviewed() {
     insta::assert_snapshot!("backtest", help(&["backtest", "--help"]));
     for (name, args) in [
         ("keys", &["keys", "--help"][..]),
+        ("send", &["send", "--help"]),
+        ("validator", &["validator", "--help"]),
+        ("validator_create", &["validator", "create", "--help"]),
+        ("stake", &["stake", "--help"]),
         ("keys_add", &["keys", "add", "--help"]),
         ("keys_export", &["keys", "export", "--help"]),
         ("topic", &["topic", "--help"]),

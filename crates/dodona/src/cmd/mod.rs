@@ -28,8 +28,10 @@ pub mod start;
 pub mod status;
 pub mod subnet;
 mod tables;
+pub mod tokens;
 pub mod topic;
 pub mod trust;
+pub mod validator;
 pub mod verify;
 
 use std::{
