@@ -26,9 +26,8 @@ fn tokens_go_from_purse_to_purse_and_stake_from_validator_to_validator() {
     let refuse = |args: Vec<String>, why: &str| {
         refused(&args.iter().map(String::as_str).collect::<Vec<_>>(), why);
     };
-    let balance = |who: &str| {
-        tell(at(&["account", who]))["balance_uallo"].as_str().unwrap().parse::<u128>().unwrap()
-    };
+    let balance =
+        |who: &str| tell(at(&["account", who]))["balance_uallo"].as_str().unwrap().parse::<u128>().unwrap();
 
     // Trying changes nothing, and tells what doing it would cost.
     let tried = tell(by("alice", &["send", NOBODY, "12.5", "--dry-run"]));

@@ -1,9 +1,10 @@
-//! Models that live elsewhere: a Python file, any program, an HTTP endpoint, or one of the built-ins, all asked the
+//! Models that live elsewhere: a Python file, any program, an HTTP endpoint, an ONNX file, or one of the built-ins, all asked the
 //! same question in the same way. What an adapter runs is not trusted: it may hang, end, print nonsense or eat memory,
 //! and the caller gets an error that says which. The protocol is told in docs/adapters.md.
 
 mod built_in;
 mod http;
+mod onnx;
 mod process;
 mod wire;
 
@@ -11,6 +12,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use built_in::BuiltIn;
 pub use http::Endpoint;
+pub use onnx::Onnx;
 pub use process::{Process, Python};
 
 use crate::series::Point;
@@ -149,7 +151,8 @@ impl Default for Limits {
     }
 }
 
-/// The adapter a text means: `builtin:NAME`, `http://…` or `https://…`, `FILE.py` (run by `python`), or a program.
+/// The adapter a text means: `builtin:NAME`, `http://…` or `https://…`, `FILE.py` (run by `python`),
+/// `FILE.onnx`, or a program.
 ///
 /// `seasons` are those of the built-in models, in steps.
 ///
@@ -170,6 +173,9 @@ pub fn open(
     let path = PathBuf::from(text);
     if path.extension().is_some_and(|end| end == "py") {
         return Ok(Box::new(Python::new(python, &path, limits)?));
+    }
+    if path.extension().is_some_and(|end| end == "onnx") {
+        return Ok(Box::new(Onnx::new(&path)?));
     }
     Ok(Box::new(Process::new(text, Vec::new(), limits)))
 }
