@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-const BYTES: [&str; 17] = [
+const BYTES: [&str; 19] = [
+    ".dodona.subnets.v1.MsgAnnounceColdkeySwap.digest",
+    ".dodona.subnets.v1.QueryColdkeySwapResponse.digest",
     ".dodona.subnets.v1.MsgCommitWeights.digest",
     ".dodona.subnets.v1.MsgRevealWeights.salt",
     ".dodona.subnets.v1.OpenCommit.digest",

@@ -35,6 +35,10 @@ pub const SUBNET_WRITE: u64 = 40_000;
 pub const SUBNET_WEIGHTS: u64 = 40_000;
 /// Each weight.
 pub const WEIGHT: u64 = 100;
+/// Each record that is looked through for a key,
+pub const LOOK: u64 = 200;
+/// and each that gets another one.
+pub const MOVED: u64 = 4_000;
 /// Checking a second signature.
 pub const SIGNATURE: u64 = 30_000;
 /// Each account of a list, each label of a topic.

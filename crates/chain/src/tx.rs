@@ -22,10 +22,11 @@ use dodona_proto::{
     emissions::v10,
     sign::{self, SignError},
     subnets::{
-        MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron,
-        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
-        MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet,
-        MsgTriggerEpoch, MsgUnstake,
+        MsgAnnounceColdkeySwap, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDisputeColdkeySwap,
+        MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron, MsgResetColdkeySwap, MsgRevealWeights, MsgServe,
+        MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren, MsgSetHyperparameters, MsgSetSubnetRules,
+        MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet, MsgSwapColdkey, MsgSwapHotkey, MsgTriggerEpoch,
+        MsgTrimSubnet, MsgUnstake, MsgUnstakeAll,
     },
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
@@ -241,6 +242,13 @@ messages! {
     SetChildren(MsgSetChildren), SET_CHILDREN, sender, subnets::handle::set_children;
     SetChildkeyTake(MsgSetChildkeyTake), SET_CHILDKEY_TAKE, sender, subnets::handle::set_childkey_take;
     TriggerEpoch(MsgTriggerEpoch), TRIGGER_EPOCH, sender, subnets::handle::trigger_epoch;
+    UnstakeAll(MsgUnstakeAll), UNSTAKE_ALL, sender, subnets::handle::unstake_all;
+    TrimSubnet(MsgTrimSubnet), TRIM_SUBNET, sender, subnets::handle::trim;
+    SwapHotkey(MsgSwapHotkey), SWAP_HOTKEY, sender, subnets::handle::hotkey;
+    AnnounceColdkeySwap(MsgAnnounceColdkeySwap), ANNOUNCE_COLDKEY_SWAP, sender, subnets::handle::announce;
+    SwapColdkey(MsgSwapColdkey), SWAP_COLDKEY, sender, subnets::handle::coldkey;
+    DisputeColdkeySwap(MsgDisputeColdkeySwap), DISPUTE_COLDKEY_SWAP, sender, subnets::handle::dispute;
+    ResetColdkeySwap(MsgResetColdkeySwap), RESET_COLDKEY_SWAP, sender, subnets::handle::reset;
     DissolveSubnet(MsgDissolveSubnet), DISSOLVE_SUBNET, sender, subnets::handle::dissolve;
     InsertWorkerPayload(emissions::InsertWorkerPayload), V10_WORKER, sender, emissions::insert_worker_payload;
     InsertReputerPayload(emissions::InsertReputerPayload), V10_REPUTER, sender, emissions::insert_reputer_payload;
@@ -260,6 +268,11 @@ messages! {
 }
 
 impl Msg {
+    /// Whether an account whose coldkey is being swapped may send it.
+    fn is_of_coldkey_swap(&self) -> bool {
+        matches!(self, Self::AnnounceColdkeySwap(_) | Self::SwapColdkey(_) | Self::DisputeColdkeySwap(_))
+    }
+
     /// Whether the sender's field shows the account as a validator's operator.
     fn is_of_operator(&self) -> bool {
         matches!(
@@ -431,6 +444,9 @@ impl Parsed {
     fn run(&self, ctx: &mut Ctx) -> Result<(), Failure> {
         for (place, message) in (0..).zip(&self.messages) {
             ctx.message = place;
+            if !message.is_of_coldkey_swap() {
+                subnets::handle::frozen(ctx, self.signer)?;
+            }
             message.handle(ctx, self.signer)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
-//! The digest that stands for a validator's weights on a subnet until they are revealed. The chain adds the
-//! registration of the hotkey by itself, so that a digest means nothing once its uid has changed hands.
+//! Digests of what is shown later: a validator's weights on a subnet until they are revealed, a new coldkey until it
+//! takes the old one's place. The chain adds the registration of the hotkey to the first by itself, so that a digest
+//! means nothing once its uid has changed hands.
 
 use sha2::{Digest, Sha256};
 
@@ -7,6 +8,19 @@ use crate::Address;
 
 /// What the digest begins with, so that it is the digest of nothing else.
 const TAG: &[u8] = b"dodona.subnets.v1 weights";
+
+/// The same for a new coldkey.
+const COLDKEY: &[u8] = b"dodona.subnets.v1 coldkey";
+
+/// The digest of a new coldkey: SHA-256 over the tag and the 20 bytes of both accounts, the old one's first. Whoever
+/// knows the new account can tell: one that nobody has seen yet stays hidden.
+pub fn coldkey(old: Address, new: Address) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(COLDKEY);
+    hash.update(old.0);
+    hash.update(new.0);
+    hash.finalize().into()
+}
 
 /// The digest of weights: SHA-256 over the tag, the hotkey's 20 bytes, netuid and mechanism (4 bytes each), the number
 /// of uids and each of them, the number of values and each of them (4 bytes each), the number of bytes of the salt and

@@ -165,6 +165,20 @@ pub mod url {
     pub const SET_CHILDKEY_TAKE: &str = "/dodona.subnets.v1.MsgSetChildkeyTake";
     /// An epoch before its time.
     pub const TRIGGER_EPOCH: &str = "/dodona.subnets.v1.MsgTriggerEpoch";
+    /// All stake of a holder upon a hotkey back.
+    pub const UNSTAKE_ALL: &str = "/dodona.subnets.v1.MsgUnstakeAll";
+    /// Fewer neurons in a subnet.
+    pub const TRIM_SUBNET: &str = "/dodona.subnets.v1.MsgTrimSubnet";
+    /// Another key in the place of a hotkey.
+    pub const SWAP_HOTKEY: &str = "/dodona.subnets.v1.MsgSwapHotkey";
+    /// That another coldkey will take one's place.
+    pub const ANNOUNCE_COLDKEY_SWAP: &str = "/dodona.subnets.v1.MsgAnnounceColdkeySwap";
+    /// What was announced.
+    pub const SWAP_COLDKEY: &str = "/dodona.subnets.v1.MsgSwapColdkey";
+    /// That somebody else announced it.
+    pub const DISPUTE_COLDKEY_SWAP: &str = "/dodona.subnets.v1.MsgDisputeColdkeySwap";
+    /// The end of an announcement.
+    pub const RESET_COLDKEY_SWAP: &str = "/dodona.subnets.v1.MsgResetColdkeySwap";
     /// End a subnet.
     pub const DISSOLVE_SUBNET: &str = "/dodona.subnets.v1.MsgDissolveSubnet";
     /// `InsertWorkerPayload` of published clients.
@@ -257,6 +271,8 @@ pub mod path {
     pub const HOLDINGS: &str = "/dodona.subnets.v1.Query/Holdings";
     /// What a trade would give.
     pub const QUOTE: &str = "/dodona.subnets.v1.Query/Quote";
+    /// Whether an account has announced that another one takes its place.
+    pub const COLDKEY_SWAP: &str = "/dodona.subnets.v1.Query/ColdkeySwap";
     /// Rules of all subnets.
     pub const SUBNET_RULES: &str = "/dodona.subnets.v1.Query/Rules";
     /// Inputs of an epoch's computations; answered by nodes, not by the state.

@@ -16,8 +16,8 @@ use super::{
     error::SubnetError,
     rules::Rules,
     state::{
-        CHILDREN, HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, NETWORK, Netuid, PARENTS, RATES,
-        ROOT, STAKES, Stakes, UNIT, network,
+        CHILDREN, HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, NETWORK, Netuid, OWNED, PARENTS,
+        RATES, ROOT, STAKES, Stakes, UNIT, network,
     },
 };
 use crate::{accounts, bank, error::Failure, state::State};
@@ -76,7 +76,7 @@ fn raw_weight(read: &impl Read, rules: &Rules, netuid: Netuid, hotkey: Key) -> R
     Ok(stake.weighed(rules.root_weight).map_or(u64::MAX, |weight| u64::try_from(weight).unwrap_or(u64::MAX)))
 }
 
-fn shares_of(stakes: Stakes) -> SharePool {
+pub(super) fn shares_of(stakes: Stakes) -> SharePool {
     SharePool { value: stakes.value, shares: stakes.shares }
 }
 
@@ -215,7 +215,12 @@ pub(super) fn collect(state: &mut State, hotkey: Key, coldkey: Key) -> Result<Ve
 }
 
 /// After a change of root stake, whose earnings were collected before: it has earned nothing yet.
-fn root_changed(state: &mut State, hotkey: Key, coldkey: Key, change: i128) -> Result<(), Failure> {
+pub(super) fn root_changed(
+    state: &mut State,
+    hotkey: Key,
+    coldkey: Key,
+    change: i128,
+) -> Result<(), Failure> {
     let mut network = network(state)?;
     // The supply bounds it, and nobody takes out more than is in.
     network.root_stake = u64::try_from(i128::from(network.root_stake) + change).unwrap_or(0);
@@ -242,6 +247,7 @@ pub(super) fn own(state: &mut State, hotkey: Key, coldkey: Key) -> Result<(), St
     if !HOTKEYS.contains(state, &hotkey)? {
         let take = super::rules::EIGHTEEN_PERCENT;
         HOTKEYS.put(state, &hotkey, &Hotkey { coldkey, take, raised: 0 });
+        OWNED.put(state, &(coldkey, hotkey), &());
     }
     Ok(())
 }

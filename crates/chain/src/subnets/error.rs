@@ -74,6 +74,20 @@ pub enum SubnetError {
     Pool { netuid: u16, cause: PoolError },
     #[error("nothing is to be collected")]
     Nothing,
+    #[error(
+        "{who} has announced that another coldkey takes its place, and does nothing else until then: {hint}"
+    )]
+    Swapping { who: Address, hint: String },
+    #[error("{0} has not announced that another coldkey takes its place: announce it first")]
+    NoSwap(Address),
+    #[error("another coldkey was announced; a new announcement is accepted from block {0} on")]
+    OtherColdkey(u64),
+    #[error("{key} cannot take its place: {cause}")]
+    InUse { key: Address, cause: String },
+    #[error(
+        "{kept} neurons are immune or the owner's, and at most {most} of them may be among {slots}; {hint}"
+    )]
+    TooFew { kept: usize, most: usize, slots: u16, hint: String },
     #[error("the numbers of this subnet do not allow it: {0}")]
     Math(MathError),
 }
@@ -119,6 +133,11 @@ impl Coded for SubnetError {
             Self::Pool { .. } => 30,
             Self::Nothing => 31,
             Self::Math(_) => 32,
+            Self::Swapping { .. } => 33,
+            Self::NoSwap(_) => 34,
+            Self::OtherColdkey(_) => 35,
+            Self::InUse { .. } => 36,
+            Self::TooFew { .. } => 37,
         }
     }
 }

@@ -67,6 +67,49 @@ pub(super) fn set(
     Ok(())
 }
 
+/// Whether a hotkey lends, is lent to, or has asked to be either.
+pub(super) fn has_family(read: &impl Read, netuid: Netuid, hotkey: Key) -> Result<bool, StoreError> {
+    let at = (netuid, hotkey);
+    if CHILDREN.contains(read, &at)?
+        || PARENTS.contains(read, &at)?
+        || PENDING_CHILDREN.contains(read, &at)?
+    {
+        return Ok(true);
+    }
+    let waiting = PENDING_CHILDREN.scan_prefix(read, &netuid, usize::MAX)?;
+    Ok(waiting.iter().any(|(_, (_, children))| children.iter().any(|(_, child)| *child == hotkey)))
+}
+
+/// Puts another key in the place of one, on both sides of every loan and in those that wait.
+pub(super) fn rename(state: &mut State, netuid: Netuid, old: Key, new: Key) -> Result<(), StoreError> {
+    let renamed = |relatives: &mut Relatives| {
+        let mut found = relatives.iter_mut().filter(|(_, key)| *key == old).peekable();
+        let any = found.peek().is_some();
+        found.for_each(|(_, key)| *key = new);
+        any
+    };
+    for (here, there) in [(&CHILDREN, &PARENTS), (&PARENTS, &CHILDREN)] {
+        let relatives = here.get(state, &(netuid, old))?.unwrap_or_default();
+        for (_, relative) in &relatives {
+            let mut seen = there.get(state, &(netuid, *relative))?.unwrap_or_default();
+            renamed(&mut seen);
+            put(state, there, (netuid, *relative), &seen);
+        }
+        here.delete(state, &(netuid, old));
+        put(state, here, (netuid, new), &relatives);
+    }
+    for ((_, parent), (from, mut children)) in PENDING_CHILDREN.scan_prefix(state, &netuid, usize::MAX)? {
+        let named = renamed(&mut children);
+        if parent == old {
+            PENDING_CHILDREN.delete(state, &(netuid, old));
+            PENDING_CHILDREN.put(state, &(netuid, new), &(from, children));
+        } else if named {
+            PENDING_CHILDREN.put(state, &(netuid, parent), &(from, children));
+        }
+    }
+    Ok(())
+}
+
 fn put(state: &mut State, map: &Map<(Netuid, Key), Relatives>, key: (Netuid, Key), relatives: &Relatives) {
     if relatives.is_empty() { map.delete(state, &key) } else { map.put(state, &key, relatives) }
 }

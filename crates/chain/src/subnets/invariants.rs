@@ -8,9 +8,9 @@ use dodona_store::Read;
 use super::{
     book,
     state::{
-        BONDS, CHILDREN, CHILDREN_MAX, COMMITS, COMMITS_MAX, HOLDERS, HOLDINGS, HOTKEYS, Key, MARKETS, MARKS,
-        MEMBERS, Netuid, ORDERS, Order, PARENTS, PARENTS_MAX, ROOT, SCORES, STAKES, SUBNETS, UIDS, UNIT,
-        UPDATED, WEIGHTS, network,
+        AUTO_STAKE, AXONS, BONDS, CHILDREN, CHILDREN_MAX, COMMITS, COMMITS_MAX, HOLDERS, HOLDINGS, HOTKEYS,
+        Key, MARKETS, MARKS, MEMBERS, Netuid, ORDERS, OWNED, Order, PARENTS, PARENTS_MAX, ROOT, SCORES,
+        STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network,
     },
 };
 use crate::{
@@ -74,6 +74,7 @@ pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
             return Err(wrong("marks belong to subnets", format!("subnet {netuid}")));
         }
     }
+    owners(read)?;
     rows(read)?;
     families(read)?;
     equal("the subnets' account holds what they count", tao * UNIT, bank::balance(read, accounts::subnets())?)
@@ -156,6 +157,37 @@ fn members(read: &impl Read, netuid: Netuid) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// Hotkeys are found by coldkey, and whatever names one names one that is known.
+fn owners(read: &impl Read) -> Result<(), Violation> {
+    let hotkeys: BTreeMap<Key, Key> =
+        HOTKEYS.scan(read, usize::MAX)?.into_iter().map(|(hotkey, known)| (hotkey, known.coldkey)).collect();
+    let owned: BTreeMap<Key, Key> =
+        OWNED.scan(read, usize::MAX)?.into_iter().map(|((coldkey, hotkey), ())| (hotkey, coldkey)).collect();
+    if hotkeys != owned {
+        return Err(wrong("hotkeys are found by coldkey", format!("{} {}", hotkeys.len(), owned.len())));
+    }
+    let mut named: Vec<Key> = AUTO_STAKE.scan(read, usize::MAX)?.into_iter().map(|(_, upon)| upon).collect();
+    for (netuid, subnet) in SUBNETS.scan(read, usize::MAX)? {
+        if hotkeys.get(&subnet.owner_hotkey) != Some(&subnet.owner) {
+            return Err(wrong("a subnet's owner owns its hotkey", format!("subnet {netuid}")));
+        }
+    }
+    named.extend(AXONS.scan(read, usize::MAX)?.into_iter().map(|((_, hotkey), _)| hotkey));
+    for (_, order) in ORDERS.scan(read, usize::MAX)? {
+        match order {
+            Order::Buy { hotkey, .. } => named.push(hotkey),
+            Order::Burn { .. } => {}
+            Order::Sell { hotkey, then, .. } => {
+                named.extend(then.map(|then| then.hotkey).into_iter().chain([hotkey]))
+            }
+        }
+    }
+    match named.into_iter().find(|hotkey| !hotkeys.contains_key(hotkey)) {
+        Some(hotkey) => Err(wrong("hotkeys that are named are known", hex::encode(hotkey))),
+        None => Ok(()),
+    }
 }
 
 /// Parents and children see one another, and nobody lends more than it has.

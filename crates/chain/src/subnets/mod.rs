@@ -16,6 +16,7 @@ mod family;
 pub(crate) mod handle;
 pub(crate) mod invariants;
 pub mod query;
+mod rename;
 pub mod rules;
 pub mod state;
 

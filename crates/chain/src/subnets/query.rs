@@ -14,10 +14,10 @@ use dodona_mechanism::{
 use dodona_proto::{
     Address,
     subnets::{
-        Child, Endpoint as WireEndpoint, Entry, Holding, Neuron, OpenCommit, QueryHoldingsRequest,
-        QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse, QueryNeuronRequest,
-        QueryQuoteRequest, QueryQuoteResponse, QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse,
-        Setting, Subnet as WireSubnet,
+        Child, Endpoint as WireEndpoint, Entry, Holding, Neuron, OpenCommit, QueryColdkeySwapRequest,
+        QueryColdkeySwapResponse, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest,
+        QueryMetagraphResponse, QueryNeuronRequest, QueryQuoteRequest, QueryQuoteResponse,
+        QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet as WireSubnet,
     },
 };
 use dodona_store::{Read, StoreError};
@@ -26,11 +26,11 @@ use super::{
     book,
     clear::MIN_RESERVE,
     epoch,
-    handle::{Room, cost, prunable, room},
+    handle::{Room, again, cost, due, prunable, room},
     rules::Rules,
     state::{
         AXONS, BONDS, CHILD_TAKES, CHILDREN, COMMITS, Endpoint, HOLDERS, HOLDINGS, Index, Key, MARKETS,
-        MEMBERS, Market, Member, Netuid, PARENTS, PENDING_CHILDREN, PROMETHEUS, ROOT, SCORES, SUBNETS,
+        MEMBERS, Market, Member, Netuid, PARENTS, PENDING_CHILDREN, PROMETHEUS, ROOT, SCORES, SUBNETS, SWAPS,
         Scores, Subnet, UIDS, UNIT, UPDATED, WEIGHTS, network, rules,
     },
 };
@@ -352,6 +352,22 @@ pub fn quote(read: &impl Read, q: &QueryQuoteRequest) -> Result<Option<QueryQuot
         fee: fee.to_string(),
         returned: (amount - taken).to_string(),
         price_after: cleared.pool.price().unwrap_or(Fixed::ZERO).to_string(),
+    }))
+}
+
+/// Whether an account has announced that another one takes its place.
+pub fn coldkey_swap(
+    read: &impl Read,
+    q: &QueryColdkeySwapRequest,
+) -> Result<QueryColdkeySwapResponse, ViewError> {
+    let rules = rules(read)?;
+    let found = SWAPS.get(read, &key("coldkey", &q.coldkey)?)?;
+    Ok(found.map_or_else(QueryColdkeySwapResponse::default, |swap| QueryColdkeySwapResponse {
+        announced: swap.block,
+        from_block: due(&rules, &swap),
+        digest: swap.digest.to_vec(),
+        disputed: swap.disputed,
+        again_from: again(&rules, &swap),
     }))
 }
 

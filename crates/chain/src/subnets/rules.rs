@@ -158,7 +158,10 @@ impl Hyper {
         let by_owner = |name: &str| owner && changes.iter().any(|change| change.0 == name);
         new.validate(&by_owner)?;
         if new.max_uids < members {
-            return Err(format!("max_uids is {}, and {members} are taken", new.max_uids));
+            return Err(format!(
+                "max_uids is {}, and {members} are taken: a trim removes those that earn least",
+                new.max_uids
+            ));
         }
         Ok(new)
     }
@@ -280,6 +283,20 @@ pub struct Rules {
     pub children_rate_limit: u64,
     /// Blocks between two raises of a take.
     pub take_rate_limit: u64,
+    /// Cost of another key in a hotkey's place everywhere,
+    pub hotkey_swap_cost: u64,
+    /// and in one subnet, base units.
+    pub hotkey_swap_cost_one: u64,
+    /// Blocks between two swaps of a coldkey's hotkeys in one subnet.
+    pub hotkey_swap_wait: u64,
+    /// Cost of announcing another coldkey, base units.
+    pub coldkey_swap_cost: u64,
+    /// Blocks from there to the swap.
+    pub coldkey_swap_wait: u64,
+    /// Blocks after that in which no other one can be announced.
+    pub coldkey_swap_again: u64,
+    /// Blocks between two trims of a subnet by its owner.
+    pub trim_wait: u64,
 }
 
 impl Default for Rules {
@@ -304,6 +321,13 @@ impl Default for Rules {
             children_wait: 7_200,
             children_rate_limit: 150,
             take_rate_limit: 216_000,
+            hotkey_swap_cost: 100_000_000,
+            hotkey_swap_cost_one: 1_000_000,
+            hotkey_swap_wait: 7_200,
+            coldkey_swap_cost: 100_000_000,
+            coldkey_swap_wait: 36_000,
+            coldkey_swap_again: 7_200,
+            trim_wait: 216_000,
         }
     }
 }

@@ -46,8 +46,12 @@ pub const WEIGHTS: Map<(Index, u16), StoredRow> = Map::new(*b"nw");
 pub const BONDS: Map<(Index, u16), StoredRow> = Map::new(*b"nb");
 /// (Index, hotkey) → commits that may still be revealed, oldest first, at most [`COMMITS_MAX`].
 pub const COMMITS: Map<(Index, Key), Vec<Commit>> = Map::new(*b"nx");
-/// Hotkey → coldkey, since its first use; and the take. Written by create, register, set_take.
+/// Hotkey → coldkey, since its first use; and the take. Written by create, register, set_take, swaps.
 pub const HOTKEYS: Map<Key, Hotkey> = Map::new(*b"nk");
+/// (Coldkey, hotkey): the same, to be found by coldkey.
+pub const OWNED: Map<(Key, Key), ()> = Map::new(*b"n0");
+/// Coldkey → that another one takes its place. Written by announce and dispute, removed by the swap or an admin.
+pub const SWAPS: Map<Key, Announced> = Map::new(*b"n1");
 /// (Netuid, hotkey) → all stake upon it. The sum over hotkeys is part of the subnet's `alpha_out`, or the root stake.
 pub const STAKES: Map<(Netuid, Key), Stakes> = Map::new(*b"nl");
 /// (Netuid, hotkey, coldkey) → shares of that stake.
@@ -242,6 +246,8 @@ pub struct Commit {
     pub block: u64,
     /// Registration of the hotkey it belongs to: with another one it means nothing.
     pub registered: u64,
+    /// Hotkey of its digest: the one it is stored under, or one that was swapped for that since.
+    pub by: Key,
 }
 
 /// What is known of a hotkey.
@@ -253,6 +259,17 @@ pub struct Hotkey {
     pub take: u16,
     /// Block in which that was last raised; 0: never.
     pub raised: u64,
+}
+
+/// Another coldkey in an account's place, announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Announced {
+    /// See `dodona_proto::commit::coldkey`.
+    pub digest: [u8; 32],
+    /// Block of the announcement.
+    pub block: u64,
+    /// Whether the account says it was not itself.
+    pub disputed: bool,
 }
 
 /// All stake upon a hotkey.

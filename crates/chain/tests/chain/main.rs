@@ -30,6 +30,7 @@ mod staking_laws;
 mod staking_views;
 mod subnet_kit;
 mod subnet_laws;
+mod subnet_swaps;
 mod subnets;
 mod supply;
 mod told;

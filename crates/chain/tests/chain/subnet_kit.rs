@@ -2,15 +2,17 @@
 
 use dodona_proto::{
     ALLO,
-    commit::digest,
+    commit::{self, digest},
     path,
     subnets::{
-        Child, Holding, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDissolveSubnet, MsgMoveStake,
-        MsgRegisterNeuron, MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
+        Child, Holding, MsgAnnounceColdkeySwap, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet,
+        MsgDisputeColdkeySwap, MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron, MsgResetColdkeySwap,
+        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
         MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet,
-        MsgTriggerEpoch, MsgUnstake, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest,
-        QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
-        Subnet,
+        MsgSwapColdkey, MsgSwapHotkey, MsgTriggerEpoch, MsgTrimSubnet, MsgUnstake, MsgUnstakeAll,
+        QueryColdkeySwapRequest, QueryColdkeySwapResponse, QueryHoldingsRequest, QueryHoldingsResponse,
+        QueryMetagraphRequest, QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest,
+        QuerySubnetsResponse, Setting, Subnet,
     },
     tx::pack,
     url,
@@ -171,7 +173,70 @@ pub fn dissolve(from: &str, netuid: u32) -> Tx {
     Tx::new(from, vec![pack(url::DISSOLVE_SUBNET, &MsgDissolveSubnet { sender: text(from), netuid })])
 }
 
+/// Everything upon a hotkey.
+pub fn sell_all(from: &str, hotkey: &str, to_root: bool) -> Tx {
+    let message = MsgUnstakeAll { sender: text(from), hotkey: text(hotkey), to_root };
+    Tx::new(from, vec![pack(url::UNSTAKE_ALL, &message)])
+}
+
+pub fn trim(from: &str, netuid: u32, max_uids: u32) -> Tx {
+    Tx::new(from, vec![pack(url::TRIM_SUBNET, &MsgTrimSubnet { sender: text(from), netuid, max_uids })])
+}
+
+/// In subnet 0: everywhere.
+pub fn swap_hotkey(from: &str, netuid: u32, hotkey: &str, new: &str) -> Tx {
+    let (hotkey, new_hotkey) = (text(hotkey), text(new));
+    let message = MsgSwapHotkey { sender: text(from), hotkey, new_hotkey, netuid };
+    Tx::new(from, vec![pack(url::SWAP_HOTKEY, &message)])
+}
+
+pub fn announce(from: &str, new: &str) -> Tx {
+    let digest = commit::coldkey(address(from), address(new)).to_vec();
+    let message = MsgAnnounceColdkeySwap { sender: text(from), digest };
+    Tx::new(from, vec![pack(url::ANNOUNCE_COLDKEY_SWAP, &message)])
+}
+
+pub fn swap_coldkey(from: &str, new: &str) -> Tx {
+    let message = MsgSwapColdkey { sender: text(from), new_coldkey: text(new) };
+    Tx::new(from, vec![pack(url::SWAP_COLDKEY, &message)])
+}
+
+pub fn dispute(from: &str) -> Tx {
+    Tx::new(from, vec![pack(url::DISPUTE_COLDKEY_SWAP, &MsgDisputeColdkeySwap { sender: text(from) })])
+}
+
+pub fn reset(from: &str, coldkey: &str) -> Tx {
+    let message = MsgResetColdkeySwap { sender: text(from), coldkey: text(coldkey) };
+    Tx::new(from, vec![pack(url::RESET_COLDKEY_SWAP, &message)])
+}
+
+/// Three miners, two validators beside the owner; bob's miners are w1 to w3, the validators r2 (r2's own) and r3.
+pub fn market() -> Net {
+    let mut net = Net::with_subnet();
+    net.done(&[neuron("bob", 1, "w1"), neuron("bob", 1, "w2"), neuron("bob", 1, "w3")]);
+    net.done(&[neuron("r2", 1, "r2"), neuron("r3", 1, "r3")]);
+    net.done(&[
+        buy("r2", 1, "r2", 300 * ALLO, ""),
+        buy("r3", 1, "r3", 200 * ALLO, ""),
+        buy("r7", 0, "r3", 400 * ALLO, ""),
+    ]);
+    net
+}
+
 impl Net {
+    pub fn coldkey_swap(&self, coldkey: &str) -> QueryColdkeySwapResponse {
+        self.query(path::COLDKEY_SWAP, &QueryColdkeySwapRequest { coldkey: text(coldkey) })
+            .expect("an answer")
+    }
+
+    /// Blocks until a subnet has had its next epoch.
+    pub fn next_epoch(&mut self, netuid: u32) {
+        let epochs = self.subnet(netuid).epochs;
+        while self.subnet(netuid).epochs == epochs {
+            self.done(&[]);
+        }
+    }
+
     pub fn subnet(&self, netuid: u32) -> Subnet {
         self.query(path::SUBNET, &QuerySubnetRequest { netuid }).expect("the subnet exists")
     }

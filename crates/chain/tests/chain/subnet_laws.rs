@@ -121,6 +121,22 @@ enum Deed {
     Dissolve {
         netuid: u32,
     },
+    SellAll {
+        who: usize,
+        hotkey: usize,
+        to_root: bool,
+    },
+    /// In subnet 0: everywhere.
+    Swap {
+        who: usize,
+        netuid: u32,
+        hotkey: usize,
+        new: usize,
+    },
+    Trim {
+        netuid: u32,
+        slots: u32,
+    },
 }
 
 /// A block's messages, and empty blocks after it.
@@ -144,7 +160,7 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(who, netuid, hotkey, amount, limit)| Deed::Buy { who, netuid, hotkey, amount, limit }),
         5 => (who.clone(), place.clone(), key.clone(), part.clone())
             .prop_map(|(who, netuid, hotkey, part)| Deed::Sell { who, netuid, hotkey, part }),
-        4 => ((who.clone(), place.clone(), key.clone(), part), (place, key.clone(), who.clone())).prop_map(
+        6 => ((who.clone(), place.clone(), key.clone(), part), (place, key.clone(), who.clone())).prop_map(
             |((who, netuid, hotkey, part), (to, to_hotkey, to_who))| Deed::Move {
                 who, netuid, hotkey, part, to, to_hotkey, to_who
             }
@@ -163,7 +179,12 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(who, netuid, hotkey, take)| Deed::ChildTake { who, netuid, hotkey, take }),
         1 => (who.clone(), netuid.clone(), key.clone())
             .prop_map(|(who, netuid, hotkey)| Deed::AutoStake { who, netuid, hotkey }),
-        2 => (who.clone(), key).prop_map(|(who, hotkey)| Deed::Claim { who, hotkey }),
+        2 => (who.clone(), key.clone()).prop_map(|(who, hotkey)| Deed::Claim { who, hotkey }),
+        1 => (who.clone(), key.clone(), any::<bool>())
+            .prop_map(|(who, hotkey, to_root)| Deed::SellAll { who, hotkey, to_root }),
+        3 => (who.clone(), 0..4u32, key.clone(), key)
+            .prop_map(|(who, netuid, hotkey, new)| Deed::Swap { who, netuid, hotkey, new }),
+        1 => (netuid.clone(), 1..6u32).prop_map(|(netuid, slots)| Deed::Trim { netuid, slots }),
         1 => (who, netuid.clone()).prop_map(|(who, netuid)| Deed::Trigger { who, netuid }),
         1 => netuid.prop_map(|netuid| Deed::Dissolve { netuid }),
     ]
@@ -183,6 +204,7 @@ fn begin() -> Net {
         ("children_wait", "2"),
         ("children_rate_limit", "1"),
         ("take_rate_limit", "1"),
+        ("hotkey_swap_wait", "1"),
         ("owner_hparam_rate_limit", "0"),
         ("admin_freeze_window", "0"),
     ];
@@ -251,6 +273,11 @@ fn message(net: &Net, deed: &Deed, commits: &mut Vec<Committed>) -> Tx {
         Deed::Claim { who, hotkey } => claim_root(COLDKEYS[who], HOTKEYS[hotkey]),
         Deed::Trigger { who, netuid } => trigger(COLDKEYS[who], netuid),
         Deed::Dissolve { netuid } => dissolve("carol", netuid),
+        Deed::SellAll { who, hotkey, to_root } => sell_all(COLDKEYS[who], HOTKEYS[hotkey], to_root),
+        Deed::Swap { who, netuid, hotkey, new } => {
+            swap_hotkey(COLDKEYS[who], netuid, HOTKEYS[hotkey], HOTKEYS[new])
+        }
+        Deed::Trim { netuid, slots } => trim("carol", netuid, slots),
     }
 }
 
@@ -280,13 +307,51 @@ proptest! {
         play(&mut twice, &history);
         prop_assert_eq!(once.app.root(), twice.app.root());
     }
+
+    #[test]
+    fn whatever_a_key_has_another_one_in_its_place_has_to_the_unit(history in history(5..20)) {
+        let mut net = begin();
+        play(&mut net, &history);
+        net.done(&[rules("carol", &[("coldkey_swap_wait", "1"), ("hotkey_swap_cost", "0")])]);
+        let rows = |net: &Net, coldkey: &str| -> Vec<(u32, u64)> {
+            net.holdings(coldkey).iter().map(|row| (row.netuid, row.amount.parse().unwrap())).collect()
+        };
+        let total = |net: &Net, coldkey: &str| rows(net, coldkey).iter().map(|row| row.1).sum::<u64>();
+        // Hotkeys first: each owner gives all of its own new names.
+        let mut fresh = 1;
+        for coldkey in COLDKEYS {
+            for hotkey in HOTKEYS {
+                let before: Vec<u64> = COLDKEYS.iter().map(|who| total(&net, who)).collect();
+                let new = format!("w{}", 4 + fresh);
+                let receipts = net.block(&[swap_hotkey(coldkey, 0, hotkey, &new)]);
+                if receipts[0].code == 0 && fresh < 16 {
+                    fresh += 1;
+                }
+                // What epochs of this block paid comes on top; nothing is lost.
+                for (who, before) in COLDKEYS.iter().zip(before) {
+                    prop_assert!(total(&net, who) + 2 >= before, "{who}");
+                }
+            }
+        }
+        let mut all: Vec<Tx> = COLDKEYS[..3].iter().map(|who| announce(who, &format!("{who} anew"))).collect();
+        net.done(&all);
+        all = COLDKEYS[..3].iter().map(|who| swap_coldkey(who, &format!("{who} anew"))).collect();
+        net.done(&all);
+        for who in &COLDKEYS[..3] {
+            prop_assert!(net.holdings(who).is_empty());
+            prop_assert_eq!(net.balance(who), 0);
+        }
+        for _ in 0..12 {
+            net.done(&[]);
+        }
+    }
 }
 
 #[test]
 fn random_histories_reach_every_message() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..24 {
+    for _ in 0..60 {
         let history = history(30..31).new_tree(&mut runner).unwrap().current();
         seen.extend(play(&mut begin(), &history));
     }
@@ -304,6 +369,8 @@ fn random_histories_reach_every_message() {
         "take_set",
         "auto_stake_set",
         "subnet_dissolved",
+        "hotkey_swapped",
+        "subnet_trimmed",
     ] {
         assert!(seen.contains(kind), "{kind} never happened: {seen:?}");
     }

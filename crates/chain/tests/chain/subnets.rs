@@ -229,19 +229,6 @@ fn registration_gets_dearer_falls_again_and_the_weakest_makes_room() {
     assert!(soon.code == 20 && soon.log.contains("again in block"), "{}", soon.log);
 }
 
-/// Three miners, two validators beside the owner; bob's miners are w1 to w3, the validators r2 (r2's own) and r3.
-fn market() -> Net {
-    let mut net = Net::with_subnet();
-    net.done(&[neuron("bob", 1, "w1"), neuron("bob", 1, "w2"), neuron("bob", 1, "w3")]);
-    net.done(&[neuron("r2", 1, "r2"), neuron("r3", 1, "r3")]);
-    net.done(&[
-        buy("r2", 1, "r2", 300 * ALLO, ""),
-        buy("r3", 1, "r3", 200 * ALLO, ""),
-        buy("r7", 0, "r3", 400 * ALLO, ""),
-    ]);
-    net
-}
-
 #[test]
 fn the_whole_story_of_a_subnet() {
     let mut net = market();

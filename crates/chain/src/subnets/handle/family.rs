@@ -16,14 +16,14 @@ use crate::{
     subnets::{
         book,
         error::SubnetError,
-        family,
+        family, rename,
         rules::EIGHTEEN_PERCENT,
         state::{CHANGED, CHILD_TAKES, CHILDREN_MAX, HOTKEYS, Key, PARENTS_MAX, PENDING_CHILDREN, rules},
     },
 };
 
 /// A hotkey of the sender's that is known.
-fn own_hotkey(ctx: &Ctx, from: Address, text: &str) -> Result<Key, Failure> {
+pub(super) fn own_hotkey(ctx: &Ctx, from: Address, text: &str) -> Result<Key, Failure> {
     let hotkey = key("hotkey", text)?;
     if !HOTKEYS.contains(ctx.state, &hotkey)? {
         return Err(SubnetError::NoHotkey(Address(hotkey)).into());
@@ -63,7 +63,7 @@ pub(crate) fn set_children(ctx: &mut Ctx, from: Address, m: &MsgSetChildren) -> 
     if has < rules.stake_threshold && hotkey != subnet.owner_hotkey && !children.is_empty() {
         return Err(SubnetError::LowStake { has, needs: rules.stake_threshold }.into());
     }
-    let name = format!("children of {}", Address(hotkey));
+    let name = rename::children_of(hotkey);
     if let Some(last) = CHANGED.get(ctx.state, &(netuid, name.clone()))? {
         let next = last.saturating_add(rules.children_rate_limit);
         if height < next {

@@ -5,6 +5,8 @@ mod family;
 mod neuron;
 mod stake;
 mod subnet;
+mod swap;
+mod trim;
 mod weights;
 
 use dodona_mechanism::supply::Fixed;
@@ -14,9 +16,12 @@ use dodona_store::Read;
 pub(crate) use family::{set_childkey_take, set_children};
 pub(super) use neuron::{Room, room};
 pub(crate) use neuron::{register, serve, set_auto_stake, set_take};
-pub(crate) use stake::{claim_root, move_stake, stake, unstake};
+pub(crate) use stake::{claim_root, move_stake, stake, unstake, unstake_all};
 pub(super) use subnet::{cost, prunable};
 pub(crate) use subnet::{create, dissolve, set_hyperparameters, set_rules, start, trigger_epoch};
+pub(super) use swap::{again, due};
+pub(crate) use swap::{announce, coldkey, dispute, frozen, hotkey, reset};
+pub(crate) use trim::trim;
 pub(crate) use weights::{commit, reveal, set};
 
 use super::{

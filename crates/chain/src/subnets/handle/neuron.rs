@@ -144,7 +144,7 @@ pub(crate) fn register(ctx: &mut Ctx, from: Address, m: &MsgRegisterNeuron) -> R
 
 /// Clears what belongs to a uid that changes hands; what others think of it stays, and counts no more because it is
 /// older than the registration.
-fn forget(ctx: &mut Ctx, netuid: Netuid, uid: u16, old: &Member) {
+pub(super) fn forget(ctx: &mut Ctx, netuid: Netuid, uid: u16, old: &Member) {
     for index in (0..MECHANISMS).filter_map(|mechanism| mechanism_index(netuid, mechanism)) {
         UPDATED.delete(ctx.state, &(index, uid));
         WEIGHTS.delete(ctx.state, &(index, uid));

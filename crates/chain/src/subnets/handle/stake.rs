@@ -7,7 +7,7 @@ use dodona_mechanism::subnet::{
 };
 use dodona_proto::{
     Address,
-    subnets::{MsgClaimRoot, MsgMoveStake, MsgStake, MsgUnstake},
+    subnets::{MsgClaimRoot, MsgMoveStake, MsgStake, MsgUnstake, MsgUnstakeAll},
 };
 
 use super::{has, key, load, price, started, tokens, units};
@@ -20,7 +20,7 @@ use crate::{
         book::{self, pay_in, pay_out},
         clear::{MIN_RESERVE, place},
         error::SubnetError,
-        state::{HOTKEYS, Key, Market, Netuid, ORDERS_MAX, Order, ROOT, Subnet, Then, UNIT, rules},
+        state::{HOTKEYS, Key, Market, Netuid, ORDERS_MAX, Order, ROOT, Subnet, Then, UNIT, network, rules},
     },
 };
 
@@ -113,6 +113,61 @@ pub(crate) fn unstake(ctx: &mut Ctx, from: Address, m: &MsgUnstake) -> Result<()
     place(ctx.state, netuid, &mut market, &order)?;
     told(ctx, "unstake_ordered", netuid, from, hotkey, alpha);
     Ok(())
+}
+
+/// `MsgUnstakeAll` (S 14.6): a sale of everything in every subnet; what one of them refuses stays there.
+pub(crate) fn unstake_all(ctx: &mut Ctx, from: Address, m: &MsgUnstakeAll) -> Result<(), Failure> {
+    ctx.gas.charge(gas::SUBNET_WRITE, "unstake all")?;
+    let hotkey = key("hotkey", &m.hotkey)?;
+    let mut upon = Vec::new();
+    for netuid in network(ctx.state)?.netuids {
+        let amount = book::held(ctx.state, netuid, hotkey, from.0)?;
+        if amount > 0 || book::owed(ctx.state, netuid, hotkey, from.0)? > 0 {
+            upon.push(netuid);
+        }
+    }
+    let at_root = if m.to_root { 0 } else { book::held(ctx.state, ROOT, hotkey, from.0)? };
+    if upon.is_empty() && at_root == 0 {
+        return Err(SubnetError::StakeShort { has: 0, needs: 1 }.into());
+    }
+    let count = upon.len() as u64 + u64::from(at_root > 0);
+    ctx.gas.charge(gas::SUBNET_TRADE * count, "unstake all")?;
+    let (mut sold, mut refusal) = (at_root > 0, None);
+    // What root stake has earned is sold with the rest.
+    book::collect(ctx.state, hotkey, from.0)?;
+    if at_root > 0 {
+        book::debit(ctx.state, ROOT, hotkey, from.0, at_root)?;
+        pay_out(ctx.state, from, at_root)?;
+        told(ctx, "root_unstaked", ROOT, from, hotkey, at_root);
+    }
+    for netuid in upon {
+        let (_, _, mut market) = match trading(ctx, netuid.into(), Side::Sell) {
+            Ok(place) => place,
+            Err(Failure::Refused(why)) => {
+                let event = Event::new("unstake_skipped").with("netuid", netuid).with("cause", &why.log);
+                ctx.emit(event);
+                refusal.get_or_insert(why);
+                continue;
+            }
+            Err(halt) => return Err(halt),
+        };
+        let alpha = book::held(ctx.state, netuid, hotkey, from.0)?;
+        if alpha == 0 {
+            continue;
+        }
+        book::debit(ctx.state, netuid, hotkey, from.0, alpha)?;
+        let root = Then { netuid: ROOT, hotkey, coldkey: from.0, limit: PRICE_MAX };
+        let then = m.to_root.then_some(root);
+        let order = Order::Sell { coldkey: from.0, hotkey, alpha, limit: PRICE_MIN, then };
+        place(ctx.state, netuid, &mut market, &order)?;
+        told(ctx, "unstake_ordered", netuid, from, hotkey, alpha);
+        sold = true;
+    }
+    match refusal {
+        // Nothing was done: why the first one refused is why.
+        Some(why) if !sold => Err(Failure::Refused(why)),
+        _ => Ok(()),
+    }
 }
 
 /// `MsgMoveStake`.

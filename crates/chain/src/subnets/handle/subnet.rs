@@ -197,11 +197,25 @@ pub(crate) fn start(ctx: &mut Ctx, from: Address, m: &MsgStartSubnet) -> Result<
     Ok(())
 }
 
-fn owner_only(subnet: &Subnet, who: Address, what: &'static str) -> Result<(), SubnetError> {
+pub(super) fn owner_only(subnet: &Subnet, who: Address, what: &'static str) -> Result<(), SubnetError> {
     if subnet.owner == who.0 {
         return Ok(());
     }
     Err(SubnetError::NotPermitted { who, what, hint: format!("its owner is {}", Address(subnet.owner)) })
+}
+
+/// Refuses owners shortly before an epoch (S 10.7).
+pub(super) fn not_frozen(
+    rules: &Rules,
+    subnet: &Subnet,
+    market: &Market,
+    height: u64,
+) -> Result<(), SubnetError> {
+    let (epoch, window) = (epoch::next(market, subnet.hyper.tempo, height), rules.admin_freeze_window);
+    if epoch > 0 && epoch - height <= window && subnet.hyper.tempo > window {
+        return Err(SubnetError::Frozen(epoch));
+    }
+    Ok(())
 }
 
 /// `MsgDissolveSubnet`.
@@ -237,13 +251,7 @@ pub(crate) fn set_hyperparameters(
             let hint = format!("{} is set by admins of the chain", printable(name));
             return Err(SubnetError::NotPermitted { who: from, what: "set this hyperparameter", hint }.into());
         }
-        let epoch = epoch::next(&market, subnet.hyper.tempo, height);
-        if epoch > 0
-            && epoch - height <= rules.admin_freeze_window
-            && subnet.hyper.tempo > rules.admin_freeze_window
-        {
-            return Err(SubnetError::Frozen(epoch).into());
-        }
+        not_frozen(&rules, &subnet, &market, height)?;
         for (name, _) in &changes {
             let Some(last) = CHANGED.get(ctx.state, &(netuid, name.clone()))? else { continue };
             let wait = match name.as_str() {

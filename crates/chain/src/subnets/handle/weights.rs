@@ -143,7 +143,7 @@ pub(crate) fn commit(ctx: &mut Ctx, from: Address, m: &MsgCommitWeights) -> Resu
         return Err(SubnetError::Commits(commits.len(), due).into());
     }
     // Nothing below can fail.
-    commits.push(Commit { digest, epoch, block: ctx.height, registered: place.registered() });
+    commits.push(Commit { digest, epoch, block: ctx.height, registered: place.registered(), by: from.0 });
     COMMITS.put(ctx.state, &(place.index, from.0), &commits);
     UPDATED.put(ctx.state, &(place.index, place.uid), &ctx.height);
     told(ctx, "weights_committed", &place, from);
@@ -157,11 +157,11 @@ pub(crate) fn reveal(ctx: &mut Ctx, from: Address, m: &MsgRevealWeights) -> Resu
     if !SALT.contains(&m.salt.len()) {
         return Err(value("salt", format!("needs {} to {} bytes", SALT.start(), SALT.end())).into());
     }
-    let digest = digest(from, (m.netuid, m.mechanism), &m.uids, &m.values, &m.salt, m.version_key);
+    let shown = |by| digest(Address(by), (m.netuid, m.mechanism), &m.uids, &m.values, &m.salt, m.version_key);
     let mut commits = COMMITS.get(ctx.state, &(place.index, from.0))?.unwrap_or_default();
     let (now, period) = (place.market.epochs, place.subnet.hyper.reveal_period);
     let fits = |c: &Commit| {
-        c.digest == digest && c.registered == place.registered() && now <= c.epoch.saturating_add(period)
+        c.registered == place.registered() && now <= c.epoch.saturating_add(period) && c.digest == shown(c.by)
     };
     let found = commits.iter().position(fits).ok_or(SubnetError::NoCommit)?;
     let due = commits[found].epoch.saturating_add(period);
