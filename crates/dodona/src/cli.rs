@@ -666,18 +666,25 @@ pub enum SubnetCommand {
         #[arg(long, value_enum, default_value = "text")]
         output: Output,
     },
-    /// The way back
+    /// The way back; with --all out of every subnet at once
     Unstake {
         /// The subnet's number
-        id: u32,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<u32>,
         /// Of the subnet's token, such as 12.5 [default: everything]
         amount: Option<String>,
         /// Its address, or the key of it
         #[arg(long, value_name = "HOTKEY")]
         hotkey: String,
         /// Sell at this price or higher, ALLO for one of the subnet's tokens [default: any price]
-        #[arg(long, value_name = "PRICE")]
+        #[arg(long, value_name = "PRICE", conflicts_with = "all")]
         limit_price: Option<String>,
+        /// Everything upon the hotkey, in all subnets and at the root, at any price
+        #[arg(long)]
+        all: bool,
+        /// Stake what is sold at the root instead of paying it out; what is staked there stays
+        #[arg(long, requires = "all")]
+        to_root: bool,
         #[command(flatten)]
         sign: SignArgs,
         #[arg(long, value_enum, default_value = "text")]
@@ -698,6 +705,52 @@ pub enum SubnetCommand {
         /// The hotkey it goes to, its address or key
         #[arg(long, value_name = "HOTKEY")]
         to_hotkey: String,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Another key in the place of a hotkey of yours, with stake, uid, weights and endpoints; signed by the coldkey
+    SwapHotkey {
+        /// The old one, its address or key
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// The new one, its address or key; without --only one that was never used
+        #[arg(long, value_name = "HOTKEY")]
+        new: String,
+        /// In this subnet alone; root stake stays with the old one [default: everywhere]
+        #[arg(long, value_name = "ID")]
+        only: Option<u32>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Another account in the place of yours, once it was announced and has waited: stake, hotkeys, subnets, balance
+    SwapColdkey {
+        /// The new account, its address or key
+        #[arg(required_unless_present_any = ["dispute", "status"])]
+        new: Option<String>,
+        /// Say that it will be; until it is, your account can do nothing else
+        #[arg(long, group = "step")]
+        announce: bool,
+        /// Say that it was somebody else who announced it: only an admin of the chain can end that
+        #[arg(long, group = "step")]
+        dispute: bool,
+        /// Only look whether and until when one was announced
+        #[arg(long, group = "step")]
+        status: bool,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Fewer neurons in your own subnet: those that earn least go, the others get new uids
+    Trim {
+        /// The subnet's number
+        id: u32,
+        /// Slots that are left, 64 or more
+        max_uids: u32,
         #[command(flatten)]
         sign: SignArgs,
         #[arg(long, value_enum, default_value = "text")]

@@ -14,10 +14,11 @@ use dodona_proto::{
     chain::TxReceipt,
     path,
     subnets::{
-        MsgCreateSubnet, MsgMoveStake, MsgRegisterNeuron, MsgSetHyperparameters, MsgStake, MsgStartSubnet,
-        MsgUnstake, Neuron, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest,
-        QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
-        Subnet,
+        MsgAnnounceColdkeySwap, MsgCreateSubnet, MsgDisputeColdkeySwap, MsgMoveStake, MsgRegisterNeuron,
+        MsgSetHyperparameters, MsgStake, MsgStartSubnet, MsgSwapColdkey, MsgSwapHotkey, MsgTrimSubnet,
+        MsgUnstake, MsgUnstakeAll, Neuron, QueryColdkeySwapRequest, QueryColdkeySwapResponse,
+        QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse,
+        QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet,
     },
     tx::pack,
     url,
@@ -39,6 +40,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(1);
 /// Longest pause after a node did not answer; the pauses double.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Gas of what moves many records: more than a thousand holders.
+const MUCH_GAS: u64 = 5_000_000;
 /// Base units of the chain in one of the subnets'.
 const UNIT: u128 = 1_000_000_000;
 
@@ -93,14 +96,20 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             })?;
             done(output, &receipt)
         }
-        SubnetCommand::Unstake { id, amount, hotkey, limit_price, sign, output } => {
+        SubnetCommand::Unstake { all: true, to_root, hotkey, sign, output, .. } => {
+            let hotkey = address(&hotkey, sign.unlock.keys.as_deref())?;
+            let message = |sender| pack(url::UNSTAKE_ALL, &MsgUnstakeAll { sender, hotkey, to_root });
+            done(output, &send_with(&sign, MUCH_GAS, message)?)
+        }
+        SubnetCommand::Unstake { id, amount, hotkey, limit_price, sign, output, .. } => {
+            let netuid = id.context("name the subnet, or --all")?;
             let (hotkey, amount) = (
                 address(&hotkey, sign.unlock.keys.as_deref())?,
                 amount.map_or(Ok(String::new()), |text| units(&text))?,
             );
             let limit_price = limit_price.unwrap_or_default();
             let receipt = send(&sign, |sender| {
-                pack(url::UNSTAKE, &MsgUnstake { sender, hotkey, netuid: id, amount, limit_price })
+                pack(url::UNSTAKE, &MsgUnstake { sender, hotkey, netuid, amount, limit_price })
             })?;
             done(output, &receipt)
         }
@@ -126,6 +135,23 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             })?;
             done(output, &receipt)
         }
+        SubnetCommand::SwapHotkey { hotkey, new, only, sign, output } => {
+            let keys = sign.unlock.keys.as_deref();
+            let (hotkey, new_hotkey) = (address(&hotkey, keys)?, address(&new, keys)?);
+            let message = |sender| {
+                let netuid = only.unwrap_or(0);
+                pack(url::SWAP_HOTKEY, &MsgSwapHotkey { sender, hotkey, new_hotkey, netuid })
+            };
+            done(output, &send_with(&sign, MUCH_GAS, message)?)
+        }
+        SubnetCommand::SwapColdkey { new, announce, dispute, status, sign, output } => {
+            let new = new.map(|new| address(&new, sign.unlock.keys.as_deref())).transpose()?;
+            swap_coldkey(new, announce, dispute, status, &sign, output)
+        }
+        SubnetCommand::Trim { id, max_uids, sign, output } => {
+            let message = |sender| pack(url::TRIM_SUBNET, &MsgTrimSubnet { sender, netuid: id, max_uids });
+            done(output, &send_with(&sign, MUCH_GAS, message)?)
+        }
         SubnetCommand::Weights { id, weights, mechanism, version, wait, sealed, sign, output } => {
             let row = row(id, mechanism, version, &weights)?;
             weigh(&row, wait, &sealed, &sign, output)
@@ -149,6 +175,58 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             })?;
             done(output, &receipt)
         }
+    }
+}
+
+/// Announces another coldkey, says that somebody else did, looks, or carries out what was announced.
+fn swap_coldkey(
+    new: Option<String>,
+    announce: bool,
+    dispute: bool,
+    status: bool,
+    sign: &SignArgs,
+    output: Output,
+) -> Result<()> {
+    let client = net::client(&sign.node);
+    let look = |coldkey: String| -> Result<QueryColdkeySwapResponse> {
+        Ok(client.ask(path::COLDKEY_SWAP, &QueryColdkeySwapRequest { coldkey })?)
+    };
+    if status {
+        let swap = look(address(&sign.key, sign.unlock.keys.as_deref())?)?;
+        return show(output, &json!(swap), || announced(&swap));
+    }
+    if dispute {
+        let message = |sender| pack(url::DISPUTE_COLDKEY_SWAP, &MsgDisputeColdkeySwap { sender });
+        return done(output, &send(sign, message)?);
+    }
+    let new = new.context("name the new account")?;
+    if !announce {
+        let message = |sender| pack(url::SWAP_COLDKEY, &MsgSwapColdkey { sender, new_coldkey: new });
+        return done(output, &send_with(sign, MUCH_GAS, message)?);
+    }
+    let key = net::key(&sign.key, &sign.unlock)?;
+    let (old, new) = (key.address(), new.parse::<Address>().context("the new account is no address")?);
+    let message = MsgAnnounceColdkeySwap {
+        sender: old.to_string(),
+        digest: dodona_proto::commit::coldkey(old, new).to_vec(),
+    };
+    net::send(&client, key, vec![pack(url::ANNOUNCE_COLDKEY_SWAP, &message)], GAS)?;
+    let swap = look(old.to_string())?;
+    show(output, &json!(swap), || announced(&swap))
+}
+
+/// What is known of an announcement.
+fn announced(swap: &QueryColdkeySwapResponse) -> String {
+    match (swap.announced, swap.disputed) {
+        (0, _) => "nothing was announced\n".into(),
+        (block, true) => {
+            format!("announced in block {block} and disputed: only an admin of the chain can end it\n")
+        }
+        (block, false) => format!(
+            "announced in block {block}: it can be carried out from block {} on, and until then the account does \
+             nothing else; another one can be announced from block {} on\n",
+            swap.from_block, swap.again_from
+        ),
     }
 }
 
@@ -307,9 +385,13 @@ fn show(output: Output, json: &serde_json::Value, text: impl FnOnce() -> String)
 
 /// Signs and sends one message and waits for its block.
 fn send(sign: &SignArgs, message: impl FnOnce(String) -> Any) -> Result<TxReceipt> {
+    send_with(sign, GAS, message)
+}
+
+fn send_with(sign: &SignArgs, gas: u64, message: impl FnOnce(String) -> Any) -> Result<TxReceipt> {
     let key = net::key(&sign.key, &sign.unlock)?;
     let message = message(key.address().to_string());
-    net::send(&net::client(&sign.node), key, vec![message], GAS)
+    net::send(&net::client(&sign.node), key, vec![message], gas)
 }
 
 /// What a transaction caused.
