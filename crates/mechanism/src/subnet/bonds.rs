@@ -2,10 +2,7 @@
 //! a speed per cell on request ("liquid alpha"). Dividends follow from bonds and incentive.
 
 use super::fixed::{Q32, normalize};
-use super::sparse::{
-    Matrix, StoredRow, moving_average, normalize_columns, row_sums, scale_rows, upscale_columns,
-    weigh_columns,
-};
+use super::sparse::{Matrix, StoredRow, column_divisors, column_sums, divide_columns, divided, merge_rows};
 
 /// How bonds move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,41 +54,81 @@ pub(super) fn step(params: &BondParams, stored: &[StoredRow], view: &View) -> Ou
 /// Shares of each miner, moved towards weight times stake; a validator earns the incentive of what it holds.
 fn classic(params: &BondParams, stored: &[StoredRow], view: &View) -> Outcome {
     let columns = view.incentive.len();
-    let mut old = read(stored, |bond| Q32::from_int(i64::from(bond)));
-    normalize_columns(&mut old, columns);
-    let mut new = scale_rows(view.weights, view.stake);
-    normalize_columns(&mut new, columns);
-    let mut bonds = moving_average(&new, &old, params.speed());
-    normalize_columns(&mut bonds, columns);
-    let mut dividends = weigh_columns(&bonds, view.incentive);
+    let unit = |bond: u16| Q32::from_int(i64::from(bond));
+    // Both sides of the average are column shares; neither is written down.
+    let (mut olds, mut news) = (vec![Q32::ZERO; columns], vec![Q32::ZERO; columns]);
+    for &(column, bond) in stored.iter().flatten() {
+        let sum = &mut olds[usize::from(column)];
+        *sum = sum.plus(unit(bond));
+    }
+    for (row, &stake) in view.weights.iter().zip(view.stake) {
+        for &(column, weight) in row {
+            let sum = &mut news[usize::from(column)];
+            *sum = sum.plus(weight.times(stake));
+        }
+    }
+    let (olds, news) = (column_divisors(&olds), column_divisors(&news));
+    let (alpha, rest) = (params.speed(), Q32::ONE.minus(params.speed()));
+    let mut sums = vec![Q32::ZERO; columns];
+    let mut bonds: Matrix = Vec::with_capacity(stored.len());
+    for ((weights, stored), &stake) in view.weights.iter().zip(stored).zip(view.stake) {
+        let row = merge_rows(weights, stored, |column, weight, bond| {
+            let column = usize::from(column);
+            let new = weight.map_or(Q32::ZERO, |weight| divided(weight.times(stake), &news[column]));
+            let old = bond.map_or(Q32::ZERO, |bond| divided(unit(bond), &olds[column]));
+            let value = alpha.times(new).plus(rest.times(old));
+            if value > Q32::ZERO {
+                sums[column] = sums[column].plus(value);
+            }
+            value
+        });
+        bonds.push(row);
+    }
+    let sums = column_divisors(&sums);
+    let mut largest = vec![Q32::ZERO; columns];
+    let mut dividends = Vec::with_capacity(bonds.len());
+    for row in &mut bonds {
+        let mut earned = Q32::ZERO;
+        for (column, bond) in row {
+            let column = usize::from(*column);
+            *bond = divided(*bond, &sums[column]);
+            earned = earned.plus(bond.times(view.incentive[column]));
+            largest[column] = largest[column].max(*bond);
+        }
+        dividends.push(earned);
+    }
     normalize(&mut dividends);
-    upscale_columns(&mut bonds, columns);
+    divide_columns(&mut bonds, &largest);
     Outcome { bonds, dividends }
 }
 
 /// Commitments of 0 to 1, moved towards the weight; stake enters only in what they earn.
 fn yuma3(params: &BondParams, stored: &[StoredRow], view: &View) -> Outcome {
     let columns = view.incentive.len();
-    let old = read(stored, Q32::from_fraction);
     let liquid = params.liquid && view.consensus.iter().any(|&consensus| consensus != Q32::ZERO);
     let bonds = match liquid {
-        true => moving_average_by_cell(view.weights, &old, |cell| {
+        true => moving_average_by_cell(view.weights, &read(stored, Q32::from_fraction), |cell| {
             liquid_speed(params, view.consensus[usize::from(cell.column)], cell.weight, cell.bond)
         }),
-        false => moving_average(view.weights, &old, params.speed()),
+        false => {
+            let (alpha, rest) = (params.speed(), Q32::ONE.minus(params.speed()));
+            let row = |(weights, stored): (&Vec<(u16, Q32)>, &StoredRow)| {
+                merge_rows(weights, stored, |_, weight, bond| {
+                    let new = alpha.times(weight.unwrap_or_default());
+                    new.plus(rest.times(bond.map_or(Q32::ZERO, Q32::from_fraction)))
+                })
+            };
+            view.weights.iter().zip(stored).map(row).collect()
+        }
     };
-    let mut shares = bonds.clone();
-    normalize_columns(&mut shares, columns);
-    let earned: Matrix = shares
-        .iter()
-        .map(|row| {
-            row.iter()
-                .map(|&(column, share)| (column, share.times(view.incentive[usize::from(column)])))
-                .collect()
-        })
-        .collect();
+    let sums = column_divisors(&column_sums(&bonds, columns));
+    let share = |&(column, bond): &(u16, Q32)| {
+        let column = usize::from(column);
+        divided(bond, &sums[column]).times(view.incentive[column])
+    };
+    let earned = bonds.iter().map(|row| Q32::sum(row.iter().map(share)));
     let mut dividends: Vec<Q32> =
-        row_sums(&earned).iter().zip(view.stake).map(|(&earned, &stake)| earned.times(stake)).collect();
+        earned.zip(view.stake).map(|(earned, &stake)| earned.times(stake)).collect();
     normalize(&mut dividends);
     Outcome { bonds, dividends }
 }

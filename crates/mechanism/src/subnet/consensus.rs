@@ -13,24 +13,38 @@ pub fn consensus(stake: &[Q32], weights: &Matrix, kappa: Q32, columns: usize) ->
     let total = Q32::sum(say.iter().copied());
     let minority = total.minus(kappa);
 
-    let mut votes: Vec<Vec<(Q32, Q32)>> = vec![Vec::new(); columns];
+    // All votes in one list, column after column, each with a place for the stake that said nothing.
+    let mut counts = vec![0; columns];
+    for &(column, _) in voters.iter().flat_map(|&row| &weights[row]) {
+        counts[usize::from(column)] += 1;
+    }
+    let mut ends = Vec::with_capacity(columns);
+    let mut end = 0;
+    for &count in &counts {
+        ends.push(end);
+        end += count + usize::from(count < voters.len());
+    }
+    let mut votes = vec![(Q32::ZERO, Q32::ZERO); end];
     for (&row, &say) in voters.iter().zip(&say) {
         for &(column, weight) in &weights[row] {
-            votes[usize::from(column)].push((weight, say));
+            let next = &mut ends[usize::from(column)];
+            votes[*next] = (weight, say);
+            *next += 1;
         }
     }
-    let column = |mut votes: Vec<(Q32, Q32)>| {
-        if votes.len() < voters.len() {
-            let heard = Q32::sum(votes.iter().map(|&(_, say)| say));
-            votes.push((Q32::ZERO, total.minus(heard)));
+    let column = |(end, count): (usize, usize)| {
+        if count == voters.len() {
+            return weighted_median(&mut votes[end - count..end], minority);
         }
-        weighted_median(&mut votes, minority)
+        let heard = Q32::sum(votes[end - count..end].iter().map(|&(_, say)| say));
+        votes[end] = (Q32::ZERO, total.minus(heard));
+        weighted_median(&mut votes[end - count..=end], minority)
     };
-    votes.into_iter().map(column).collect()
+    ends.into_iter().zip(counts).map(column).collect()
 }
 
 /// The largest score with at most `minority` of the weight strictly below it, or the smallest score when there is
-/// none; zero for no votes. A vote is (score, weight); their order is changed.
+/// none; zero for no votes. A vote is (score, weight), weights not below zero. The list is used up.
 pub fn weighted_median(votes: &mut [(Q32, Q32)], minority: Q32) -> Q32 {
     let (mut votes, mut below) = (votes, Q32::ZERO);
     loop {
@@ -38,36 +52,34 @@ pub fn weighted_median(votes: &mut [(Q32, Q32)], minority: Q32) -> Q32 {
             return votes.first().map_or(Q32::ZERO, |&(score, _)| score);
         }
         let pivot = votes[votes.len() / 2].0;
-        let (lower, equal) = partition(votes, pivot);
-        let weight = |votes: &[(Q32, Q32)]| Q32::sum(votes.iter().map(|&(_, weight)| weight));
-        let under = below.plus(weight(&votes[..lower]));
-        let through = under.plus(weight(&votes[lower..equal]));
+        let (mut under, mut through, mut lower, mut higher) = (below, below, 0, 0);
+        for &(score, weight) in votes.iter() {
+            // Without branches: scores are in no order, a guess would be wrong half of the time.
+            let (is_lower, is_higher) = (score < pivot, score > pivot);
+            under = under.plus(if is_lower { weight } else { Q32::ZERO });
+            through = through.plus(if is_higher { Q32::ZERO } else { weight });
+            lower += usize::from(is_lower);
+            higher += usize::from(is_higher);
+        }
         if lower > 0 && under > minority {
-            votes = &mut votes[..lower];
-        } else if equal < votes.len() && through <= minority {
-            (votes, below) = (&mut votes[equal..], through);
+            let kept = keep(votes, |score| score < pivot);
+            votes = &mut votes[..kept];
+        } else if higher > 0 && through <= minority {
+            let kept = keep(votes, |score| score > pivot);
+            (votes, below) = (&mut votes[..kept], through);
         } else {
             return pivot;
         }
     }
 }
 
-/// Orders votes as lower, equal, higher than `pivot`; answers where the equal ones begin and end.
-fn partition(votes: &mut [(Q32, Q32)], pivot: Q32) -> (usize, usize) {
-    let (mut lower, mut next, mut upper) = (0, 0, votes.len());
-    while next < upper {
-        match votes[next].0.cmp(&pivot) {
-            std::cmp::Ordering::Less => {
-                votes.swap(lower, next);
-                lower += 1;
-                next += 1;
-            }
-            std::cmp::Ordering::Equal => next += 1,
-            std::cmp::Ordering::Greater => {
-                upper -= 1;
-                votes.swap(next, upper);
-            }
-        }
+/// Moves the votes that are wanted to the front; answers how many there are.
+fn keep(votes: &mut [(Q32, Q32)], wanted: impl Fn(Q32) -> bool) -> usize {
+    let mut kept = 0;
+    for at in 0..votes.len() {
+        let vote = votes[at];
+        votes[kept] = vote;
+        kept += usize::from(wanted(vote.0));
     }
-    (lower, upper)
+    kept
 }

@@ -226,10 +226,13 @@ fn heard_weights(input: &EpochInput, held: &[bool], owner: Option<usize>) -> Mat
     };
     let row = |from: usize| match held[from] {
         false => Vec::new(),
-        true => entries(input, &input.weights[from])
-            .filter(|&(to, _)| heard(from, usize::from(to)))
-            .map(|(to, weight)| (to, Q32::from_int(i64::from(weight))))
-            .collect(),
+        true => {
+            let mut row = Vec::with_capacity(input.weights[from].len());
+            let entries =
+                entries(input, &input.weights[from]).filter(|&(to, _)| heard(from, usize::from(to)));
+            row.extend(entries.map(|(to, weight)| (to, Q32::from_int(i64::from(weight)))));
+            row
+        }
     };
     let mut weights: Matrix = (0..input.stake.len()).map(row).collect();
     normalize_rows(&mut weights);
@@ -242,8 +245,11 @@ fn standing_bonds(input: &EpochInput) -> Vec<StoredRow> {
         0 => input.block.saturating_sub(input.params.tempo),
         last => last.saturating_add(1),
     };
-    let row =
-        |row| entries(input, row).filter(|&(to, _)| input.registered[usize::from(to)] < horizon).collect();
+    let row = |row: &StoredRow| {
+        let mut standing = Vec::with_capacity(row.len());
+        standing.extend(entries(input, row).filter(|&(to, _)| input.registered[usize::from(to)] < horizon));
+        standing
+    };
     input.bonds.iter().map(row).collect()
 }
 

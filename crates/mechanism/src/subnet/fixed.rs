@@ -85,6 +85,9 @@ impl Q32 {
 
     /// `floor(65535 x)` for a fraction, within 0 ..= 65535.
     pub fn to_fraction(self) -> u16 {
+        if (0..=1 << BITS).contains(&self.0) {
+            return ((self.0.unsigned_abs() * u64::from(u16::MAX)) >> BITS) as u16;
+        }
         let scaled = (i128::from(self.0) * i128::from(u16::MAX)) >> BITS;
         u16::try_from(scaled.clamp(0, i128::from(u16::MAX))).unwrap_or(u16::MAX)
     }
@@ -135,6 +138,46 @@ impl Q32 {
     }
 }
 
+/// A divisor of many numbers: the quotients are those of [`Q32::over`], bit for bit, without a division for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Divisor {
+    by: Q32,
+    /// What numerators are divided by, after they are shifted: an integer needs no fraction bits.
+    bits: u64,
+    shift: u32,
+    /// `floor((2^64 - 1) / bits)`.
+    inverse: u64,
+}
+
+impl Divisor {
+    /// Divides by this.
+    pub fn new(by: Q32) -> Divisor {
+        let whole = by.0.max(0).unsigned_abs();
+        let (bits, shift) = if whole.is_multiple_of(1 << BITS) { (whole >> BITS, 0) } else { (whole, BITS) };
+        Divisor { by, bits, shift, inverse: u64::MAX.checked_div(bits).unwrap_or(0) }
+    }
+
+    /// The quotient, towards zero; over zero it is zero.
+    #[inline]
+    pub fn under(&self, value: Q32) -> Q32 {
+        let fits = value.0 >= 0 && (self.shift == 0 || value.0 < 1 << BITS);
+        if self.bits == 0 || !fits {
+            return value.over(self.by);
+        }
+        let numerator = value.0.unsigned_abs() << self.shift;
+        // With the inverse rounded down the guess is right or one too small: numerator * (2^64 - bits * inverse) is at
+        // most numerator * bits, so less than bits * 2^64 is missing.
+        let guess = ((u128::from(numerator) * u128::from(self.inverse)) >> 64) as u64;
+        let rest = numerator - guess * self.bits;
+        Q32(i64::try_from(guess + u64::from(rest >= self.bits)).unwrap_or(i64::MAX))
+    }
+
+    /// Whether it is zero.
+    pub fn is_zero(&self) -> bool {
+        self.by == Q32::ZERO
+    }
+}
+
 fn saturate(bits: i128) -> Q32 {
     match i64::try_from(bits) {
         Ok(bits) => Q32(bits),
@@ -147,7 +190,8 @@ fn saturate(bits: i128) -> Q32 {
 pub fn normalize(values: &mut [Q32]) {
     let sum = Q32::sum(values.iter().copied());
     if sum != Q32::ZERO {
-        values.iter_mut().for_each(|value| *value = value.over(sum));
+        let sum = Divisor::new(sum);
+        values.iter_mut().for_each(|value| *value = sum.under(*value));
     }
 }
 
@@ -161,4 +205,33 @@ pub fn shares_of(amounts: &[u64]) -> Vec<Q32> {
         None => Q32::ZERO,
     };
     amounts.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_divisor_answers_what_a_division_does() {
+        let mut state = 1u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state ^ state >> 29
+        };
+        let edges = [0, 1, 2, 3, -1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, i64::MAX, i64::MIN];
+        for round in 0..200_000u32 {
+            // Numbers of every length, and those at the edges.
+            let mut pick = || {
+                let drawn = (draw() >> (draw() % 64)) as i64;
+                match draw() % 8 {
+                    0 => edges[draw() as usize % edges.len()],
+                    1 => drawn << 32,
+                    2 => -drawn,
+                    _ => drawn,
+                }
+            };
+            let (value, by) = (Q32(pick()), Q32(pick()));
+            assert_eq!(Divisor::new(by).under(value), value.over(by), "{round}: {value:?} over {by:?}");
+        }
+    }
 }

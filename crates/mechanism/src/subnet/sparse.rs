@@ -1,7 +1,9 @@
 //! Sparse matrices of the epoch: rows of (column, value), columns ascending. Only what is stored costs time.
 //! An explicit zero and an absent entry are different things here: some rules keep the first and lose the second.
 
-use super::fixed::Q32;
+use std::borrow::Cow;
+
+use super::fixed::{Divisor, Q32};
 
 /// A row as a validator stores it: (uid, weight or bond), uids strictly ascending.
 pub type StoredRow = Vec<(u16, u16)>;
@@ -28,7 +30,8 @@ pub fn normalize_rows(matrix: &mut Matrix) {
     for row in matrix {
         let sum = Q32::sum(row.iter().map(|&(_, value)| value));
         if sum > Q32::ZERO {
-            row.iter_mut().for_each(|(_, value)| *value = value.over(sum));
+            let sum = Divisor::new(sum);
+            row.iter_mut().for_each(|(_, value)| *value = sum.under(*value));
         }
     }
 }
@@ -49,13 +52,22 @@ pub fn upscale_columns(matrix: &mut Matrix, columns: usize) {
 }
 
 /// Divides every column by its divisor; a zero divisor leaves the column alone.
-fn divide_columns(matrix: &mut Matrix, divisors: &[Q32]) {
+pub fn divide_columns(matrix: &mut Matrix, divisors: &[Q32]) {
+    let divisors = column_divisors(divisors);
     for (column, value) in matrix.iter_mut().flatten() {
-        let divisor = divisors[usize::from(*column)];
-        if divisor != Q32::ZERO {
-            *value = value.over(divisor);
-        }
+        *value = divided(*value, &divisors[usize::from(*column)]);
     }
+}
+
+/// Divisors of columns, prepared once.
+pub fn column_divisors(by: &[Q32]) -> Vec<Divisor> {
+    by.iter().copied().map(Divisor::new).collect()
+}
+
+/// A column's entry over its divisor; over zero it stays.
+#[inline]
+pub fn divided(value: Q32, by: &Divisor) -> Q32 {
+    if by.is_zero() { value } else { by.under(value) }
 }
 
 /// Multiplies every row by its factor.
@@ -93,19 +105,22 @@ pub fn clip_columns(matrix: &Matrix, limits: &[Q32]) -> Matrix {
         limit if limit > Q32::ZERO => Some((column, limit)),
         _ => None,
     };
-    matrix.iter().map(|row| row.iter().filter_map(clip).collect()).collect()
+    let row = |row: &Vec<(u16, Q32)>| {
+        let mut kept = Vec::with_capacity(row.len());
+        kept.extend(row.iter().filter_map(clip));
+        kept
+    };
+    matrix.iter().map(row).collect()
 }
 
 /// From `from` (ratio 0) to `to` (ratio 1), entry by entry; in between, entries at or below zero disappear, at the
 /// ends the matrix is taken as it is.
-pub fn interpolate(from: &Matrix, to: &Matrix, ratio: Q32) -> Matrix {
-    if ratio == Q32::ZERO {
-        return from.clone();
+pub fn interpolate<'a>(from: &'a Matrix, to: &'a Matrix, ratio: Q32) -> Cow<'a, Matrix> {
+    match ratio {
+        Q32::ZERO => Cow::Borrowed(from),
+        Q32::ONE => Cow::Borrowed(to),
+        _ => Cow::Owned(merge(from, to, |from, to| from.plus(ratio.times(to.minus(from))))),
     }
-    if ratio == Q32::ONE {
-        return to.clone();
-    }
-    merge(from, to, |from, to| from.plus(ratio.times(to.minus(from))))
 }
 
 /// `alpha new + (1 - alpha) old`; entries at or below zero disappear.
@@ -116,32 +131,46 @@ pub fn moving_average(new: &Matrix, old: &Matrix, alpha: Q32) -> Matrix {
 
 /// Both matrices entry by entry, an absent one being zero; results at or below zero are left out.
 fn merge(left: &Matrix, right: &Matrix, rule: impl Fn(Q32, Q32) -> Q32) -> Matrix {
-    left.iter().zip(right).map(|(left, right)| merge_rows(left, right, &rule)).collect()
+    let rule =
+        |_, left: Option<Q32>, right: Option<Q32>| rule(left.unwrap_or_default(), right.unwrap_or_default());
+    left.iter().zip(right).map(|(left, right)| merge_rows(left, right, rule)).collect()
 }
 
-fn merge_rows(left: &[(u16, Q32)], right: &[(u16, Q32)], rule: impl Fn(Q32, Q32) -> Q32) -> Vec<(u16, Q32)> {
+/// The same of two rows, whose entries the rule reads as it likes.
+pub fn merge_rows<A: Copy, B: Copy>(
+    left: &[(u16, A)],
+    right: &[(u16, B)],
+    mut rule: impl FnMut(u16, Option<A>, Option<B>) -> Q32,
+) -> Vec<(u16, Q32)> {
     let mut merged = Vec::with_capacity(left.len().max(right.len()));
-    let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+    let mut keep = |column, left, right| {
+        let value = rule(column, left, right);
+        if value > Q32::ZERO {
+            merged.push((column, value));
+        }
+    };
+    // Most validators weigh the miners of whom they hold bonds, and no others.
+    let alike = left.iter().zip(right).take_while(|(a, b)| a.0 == b.0).count();
+    for (&(column, a), &(_, b)) in left.iter().zip(right).take(alike) {
+        keep(column, Some(a), Some(b));
+    }
+    let (mut left, mut right) = (left[alike..].iter().peekable(), right[alike..].iter().peekable());
     loop {
-        let (column, a, b) = match (left.peek(), right.peek()) {
+        match (left.peek(), right.peek()) {
             (Some(&&(i, a)), Some(&&(j, b))) if i == j => {
                 left.next();
                 right.next();
-                (i, a, b)
+                keep(i, Some(a), Some(b));
             }
             (Some(&&(i, a)), other) if other.is_none_or(|&&(j, _)| i < j) => {
                 left.next();
-                (i, a, Q32::ZERO)
+                keep(i, Some(a), None);
             }
             (_, Some(&&(j, b))) => {
                 right.next();
-                (j, Q32::ZERO, b)
+                keep(j, None, Some(b));
             }
             _ => return merged,
-        };
-        let value = rule(a, b);
-        if value > Q32::ZERO {
-            merged.push((column, value));
         }
     }
 }
