@@ -477,6 +477,8 @@ pub struct SimulateArgs {
 pub enum Example {
     /// Text compression, judged by size and losslessness
     Compression,
+    /// Forecasts, judged by a topic's truth and sold to it
+    Forecast,
 }
 
 /// What runs a Python file or program.
@@ -1214,6 +1216,9 @@ pub struct DemoArgs {
     /// Makes the participants' keys; same seed and arguments give the same state root
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Two subnets beside the topics: text compression, and forecasts that are judged by the topic and sold to it
+    #[arg(long)]
+    pub subnets: bool,
     /// No screen: replay everything at full speed, print a summary, end
     #[arg(long)]
     pub headless: bool,

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
+use dodona_sim::market::{Pay, SubnetReport};
 use dodona_sim::report::{ClassReport, Earning, Loss, Losses, percent_below};
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ pub struct Summary {
     /// The topic of classes beside it, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Classes>,
+    /// The subnets beside them, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnets: Option<Vec<SubnetReport>>,
     /// uallo in existence.
     pub supply: String,
     /// Root of the last state.
@@ -137,6 +141,9 @@ impl Summary {
         if let Some(classes) = &self.classes {
             out.push_str(&classes.text());
         }
+        for subnet in self.subnets.iter().flatten() {
+            out.push_str(&subnet_text(subnet));
+        }
         out.push_str(&format!(
             "\n{} blocks, {} transactions, {:.1} s ({:.0} epochs/s){}\nstate root {}\n",
             self.blocks,
@@ -148,6 +155,40 @@ impl Summary {
         ));
         out
     }
+}
+
+/// What came of a subnet.
+fn subnet_text(subnet: &SubnetReport) -> String {
+    let mut out = format!(
+        "\nsubnet {}, {}: {} epochs, a pool of {:.3} ALLO, {:.6} ALLO for a token\n\n{:<32}{:<12}{:>9}{:>14}{:>14}\n",
+        subnet.netuid,
+        subnet.name,
+        subnet.epochs,
+        subnet.pool,
+        subnet.price,
+        "hotkey",
+        "role",
+        "share",
+        "staked",
+        "worth ALLO"
+    );
+    let mut rows = |role: &str, list: &[Pay]| {
+        for pay in list {
+            out.push_str(&format!(
+                "{:<32}{role:<12}{:>8.1}%{:>14.3}{:>14.3}\n",
+                pay.name,
+                100.0 * pay.share,
+                pay.staked,
+                pay.worth
+            ));
+        }
+    };
+    rows("miner", &subnet.miners);
+    rows("validator", &subnet.validators);
+    if let Some(best) = &subnet.sells {
+        out.push_str(&format!("its owner sells the word of {best} to the topic\n"));
+    }
+    out
 }
 
 /// Writes to standard output. A reader who has gone away is no error.

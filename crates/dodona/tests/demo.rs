@@ -241,3 +241,59 @@ fn a_csv_with_a_byte_order_mark_runs() {
     let summary = json(&run(demo(&["--epochs", "20", "--series", &csv(dir.path(), &text)])));
     assert_eq!(summary["losses"]["epochs"], 20);
 }
+
+#[test]
+fn two_subnets_earn_beside_the_topics_and_one_sells_its_best_answer_to_them() {
+    let args = ["--epochs", "90", "--subnets"];
+    let summary = json(&run(demo(&args)));
+    assert_eq!(summary["losses"]["epochs"], 90);
+    let subnets = summary["subnets"].as_array().unwrap();
+    assert_eq!(subnets.len(), 2);
+    for subnet in subnets {
+        assert!(subnet["epochs"].as_u64().unwrap() >= 3, "{subnet}");
+        assert!(subnet["pool"].as_f64().unwrap() > 0.0);
+        let share = |row: &Value| row["share"].as_f64().unwrap();
+        let miners = subnet["miners"].as_array().unwrap();
+        let all: f64 = miners.iter().map(share).sum();
+        assert!((0.99..=1.001).contains(&all), "miners share what miners earn: {subnet}");
+        let paid: Vec<f64> = miners.iter().map(|row| row["staked"].as_f64().unwrap()).collect();
+        let best = miners.iter().map(share).fold(0.0, f64::max);
+        for (row, paid) in miners.iter().zip(&paid) {
+            assert!(share(row) < best || *paid > 0.0, "who is worth most was paid: {subnet}");
+        }
+        let validators: f64 = subnet["validators"].as_array().unwrap().iter().map(share).sum();
+        assert!((0.99..=1.001).contains(&validators), "{subnet}");
+    }
+    let texts = subnets[0]["miners"].as_array().unwrap();
+    let cheat = texts.iter().find(|row| row["name"] == "cheat").unwrap();
+    assert_eq!((cheat["share"].as_f64(), cheat["staked"].as_f64()), (Some(0.0), Some(0.0)));
+    // The bridge: what the second one values most is a member of the topic, and earns there.
+    let best = subnets[1]["miners"].as_array().unwrap().iter();
+    let best = best.max_by(|a, b| a["share"].as_f64().unwrap().total_cmp(&b["share"].as_f64().unwrap()));
+    assert_eq!(subnets[1]["sells"], best.unwrap()["name"]);
+    let members = summary["rewards"].as_array().unwrap();
+    let seller = members.iter().find(|row| row["name"] == "forecast-subnet").unwrap();
+    assert!(seller["submitted"].as_u64().unwrap() > 60, "{seller}");
+    assert!(seller["earned"].as_f64().unwrap() > 0.0, "{seller}");
+    // The same again, also after a start that was cut off.
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let home = home.to_str().unwrap();
+    let cut = json(&run(demo(&["--epochs", "33", "--subnets", "--home", home])));
+    assert_eq!(cut["losses"]["epochs"], 33);
+    let continued = json(&run(demo(&["--epochs", "90", "--subnets", "--home", home])));
+    assert_eq!(continued["state_root"], summary["state_root"]);
+    assert_eq!(continued["subnets"], summary["subnets"]);
+    fails_with(demo(&["--epochs", "90", "--home", home]), &["another genesis"]);
+    // In words.
+    let text = run({
+        let mut command = dodona();
+        command.args(["demo", "--headless", "--rest-port", "0", "--epochs", "60", "--subnets"]);
+        command
+    });
+    let text = String::from_utf8_lossy(&text.stdout).to_string();
+    assert!(
+        text.contains("subnet 1, text compression") && text.contains("its owner sells the word of"),
+        "{text}"
+    );
+}

@@ -6,6 +6,7 @@
 pub mod backtest;
 pub mod candidate;
 mod local;
+pub mod market;
 pub mod network;
 pub mod processes;
 mod random;

@@ -51,6 +51,7 @@ pub fn run(args: BacktestArgs) -> Result<()> {
     bar.finish_and_clear();
     let wall_seconds = started.elapsed().as_secs_f64();
     let summary = Summary {
+        subnets: None,
         series: name,
         rule: choice_name(args.rule),
         loss: choice_name(args.loss),

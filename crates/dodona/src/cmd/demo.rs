@@ -20,6 +20,7 @@ use dodona_node::{Clock, Gate, Height, Home, Node, NodeConfig, NodeHandle};
 use dodona_participant::{role::Timeline, series::Series};
 use dodona_proto::topics::{Loss, QueryEpochResponse};
 use dodona_sim::{
+    market::{self, Market},
     report::{ClassTally, Earning, Tally},
     world::{self, CLASS_TOPIC, Cast, ClassCast, Setup, TOPIC},
 };
@@ -80,6 +81,7 @@ struct Demo<'a> {
     setup: Setup,
     cast: Cast,
     class_cast: ClassCast,
+    market: Option<Market>,
     client: Client<NodeHandle>,
     gate: Gate,
     tally: Tally,
@@ -101,7 +103,9 @@ impl<'a> Demo<'a> {
         let timeline = world::timeline(&series, horizon);
         let cast = Cast::built_in(&series, &setup);
         let class_cast = ClassCast::built_in(&series, &setup);
-        let names = [cast.names(), class_cast.names()].concat();
+        let market = args.subnets.then(|| Market::new(&series, &setup));
+        let more = market.as_ref().map_or_else(Vec::new, Market::names);
+        let names = [cast.names(), class_cast.names(), more].concat();
         let key = SigningKey::from_bytes(&seed_bytes(args.seed));
         let mut genesis = world::genesis(args.seed, key.verifying_key().to_bytes(), &names);
         // The summary looks at every epoch of the run.
@@ -136,6 +140,7 @@ impl<'a> Demo<'a> {
             setup,
             cast,
             class_cast,
+            market,
             client,
             gate,
             tally: Tally::default(),
@@ -188,6 +193,12 @@ impl<'a> Demo<'a> {
         ));
         let note = busy(self.args.metrics_port, node.metrics_address());
         tell(&format!("metrics {}/metrics{note}", page(node.metrics_address())));
+        if self.market.is_some() {
+            tell(&format!(
+                "two subnets beside the topics: {} is the member that sells the second one's best forecast",
+                market::SELLER
+            ));
+        }
         if height > 0 {
             tell(&format!("continuing at block {height}"));
         }
@@ -283,7 +294,12 @@ impl<'a> Demo<'a> {
                 classes: &self.recent_classes,
                 newest_class: &newest_class,
                 class_members: &class_members,
-                line: &format!("{}\n{}", self.running_line(), self.class_line()),
+                line: &format!(
+                    "{}\n{}{}",
+                    self.running_line(),
+                    self.class_line(),
+                    self.subnet_lines().map(|line| format!("\n{line}")).unwrap_or_default()
+                ),
             })?;
         }
         Ok(())
@@ -310,6 +326,9 @@ impl<'a> Demo<'a> {
                 self.cast.act(&self.client, &self.series)?;
                 self.class_cast.act(&self.client, &self.series)?;
             }
+        }
+        if let Some(market) = &mut self.market {
+            market.act(&self.client, &mut self.cast.consumer, &self.series, self.height, &self.recent)?;
         }
         let next = self.height + 1;
         self.gate.open_until(Height(next));
@@ -348,6 +367,18 @@ impl<'a> Demo<'a> {
         format!("which way, last {} epochs: {}", tally.report().epochs, class_verdict(&tally.report()))
     }
 
+    /// Who leads in the subnets, where there are any.
+    fn subnet_lines(&self) -> Option<String> {
+        let reports = self.market.as_ref()?.report(&self.client).ok()?;
+        let lines = reports.iter().map(|subnet| {
+            let best = subnet.miners.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+            let best =
+                best.map_or(String::new(), |m| format!(", {} leads with {:.0} %", m.name, 100.0 * m.share));
+            format!("subnet {} ({}): epoch {}{best}", subnet.netuid, subnet.name, subnet.epochs)
+        });
+        Some(lines.collect::<Vec<_>>().join("; "))
+    }
+
     fn summary(&self, node: &NodeHandle, wall: Duration) -> Result<Summary> {
         let status = self.client.status()?;
         let earned = |topic: u64| -> Vec<Earning> {
@@ -368,6 +399,10 @@ impl<'a> Demo<'a> {
             losses,
             rewards: earned(TOPIC),
             classes: Some(Classes { report: self.class_tally.report(), rewards: earned(CLASS_TOPIC) }),
+            subnets: match &self.market {
+                Some(market) => Some(market.report(&self.client)?),
+                None => None,
+            },
             supply: status.supply,
             state_root: hex::encode(node.app().root()),
             blocks: status.height,
@@ -426,7 +461,8 @@ fn identity(args: &DemoArgs, series: &Series) -> String {
     }
     let (rule, seed, horizon) = (choice_name(args.rule), args.seed, args.horizon);
     let data = hex::encode(&hash.finalize()[..8]);
-    format!("series {} ({data}), rule {rule}, horizon {horizon}, seed {seed}\n", series.name)
+    let subnets = if args.subnets { ", subnets" } else { "" };
+    format!("series {} ({data}), rule {rule}, horizon {horizon}, seed {seed}{subnets}\n", series.name)
 }
 
 fn same_demo(dir: &Path, wanted: &str) -> Result<()> {

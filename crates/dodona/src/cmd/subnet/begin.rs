@@ -14,7 +14,7 @@ use crate::{cli::Example, cmd::run::tell};
 /// Name, text.
 type File = (&'static str, &'static str);
 
-/// The same script runs every subnet.
+/// The same script runs every subnet that needs no topic.
 const RUN: File = ("run.sh", include_str!("../../../../../examples/subnet/run.sh"));
 
 const PLAIN: [File; 4] = [
@@ -32,10 +32,21 @@ const COMPRESSION: [File; 5] = [
     RUN,
 ];
 
+const FORECAST: [File; 6] = [
+    ("evaluator.py", include_str!("../../../../../examples/forecast/evaluator.py")),
+    ("miner.py", include_str!("../../../../../examples/forecast/miner.py")),
+    ("miner_plain.py", include_str!("../../../../../examples/forecast/miner_plain.py")),
+    ("seller.py", include_str!("../../../../../examples/forecast/seller.py")),
+    ("README.md", include_str!("../../../../../examples/forecast/README.md")),
+    // It runs beside the demo, whose topic it is about.
+    ("run.sh", include_str!("../../../../../examples/forecast/run.sh")),
+];
+
 pub fn run(dir: &Path, example: Option<Example>) -> Result<()> {
     let files: &[File] = match example {
         None => &PLAIN,
         Some(Example::Compression) => &COMPRESSION,
+        Some(Example::Forecast) => &FORECAST,
     };
     let shown = dir.display();
     fs::create_dir(dir)
