@@ -243,3 +243,69 @@ fn graphs_with_thousands_of_members_have_their_closed_form() {
         }
     }
 }
+
+/// Two camps that weigh their own miners and a little the other's, at the edge of what a majority can take: it keeps
+/// at least its share of the stake, and so does the minority that plays along. The published ratios come from another
+/// generator, so that ours, the mean of a few graphs, agrees within the file's tolerance.
+#[test]
+fn camps_at_the_boundary_get_what_was_published() {
+    const GRAPHS: u64 = 4;
+    let Some(cases) = subnet_cases("consensus_sweep.json") else { return };
+    for case in &cases {
+        let number = |name: &str| case[name].as_f64().unwrap();
+        let ratio = (0..GRAPHS).map(|seed| camps(case, seed)).sum::<f64>() / GRAPHS as f64;
+        let (published, tolerance) = (number("reference_ratio"), number("tol"));
+        assert!((ratio - published).abs() <= tolerance, "{case}: {ratio}");
+        assert!(ratio + tolerance >= number("major_stake"), "{case}: {ratio}");
+    }
+}
+
+/// The majority's part of one epoch's emission in a random graph of 64 validators and 448 miners.
+fn camps(case: &Value, seed: u64) -> f64 {
+    let number = |name: &str| case[name].as_f64().unwrap();
+    let (major, deviation) = (number("major_stake"), number("weight_stddev"));
+    let mut state = seed + 1;
+    let mut uniform = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let (validators, miners) = (64usize, 448usize);
+    let (major_validators, major_miners) =
+        ((validators as f64 * major) as usize, (miners as f64 * major) as usize);
+    let mut subnet = blockwise(validators + miners, validators, 1, 1);
+    subnet.params.bonds_penalty = number("bonds_penalty") as u16;
+    for uid in 0..validators {
+        let (part, of) = match uid < major_validators {
+            true => (major, major_validators),
+            false => (1.0 - major, validators - major_validators),
+        };
+        subnet.stake[uid] = (part / of as f64 * 2.1e16) as u64;
+        let own = number(if uid < major_validators { "major_weight" } else { "minor_weight" });
+        let to_major = if uid < major_validators { own } else { 1.0 - own };
+        // A sum of twelve is as good as normal.
+        let mut draw = || (1.0 + deviation * ((0..12).map(|_| uniform()).sum::<f64>() - 6.0)).max(0.0);
+        let drawn: Vec<f64> = (0..miners).map(|_| draw()).collect();
+        let (ours, theirs) = drawn.split_at(major_miners);
+        let (ours_sum, theirs_sum): (f64, f64) = (ours.iter().sum(), theirs.iter().sum());
+        let weights: Vec<f64> = ours
+            .iter()
+            .map(|weight| weight / ours_sum * to_major)
+            .chain(theirs.iter().map(|weight| weight / theirs_sum * (1.0 - to_major)))
+            .collect();
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        let entries = weights.iter().zip(validators as u16..);
+        let stored = entries.map(|(weight, uid)| (uid, (weight / largest * 65_535.0) as u16));
+        subnet.weights[uid] = stored.filter(|(_, weight)| *weight > 0).collect();
+    }
+    let out = subnet.step();
+    let of_major = |uid: usize| match uid < validators {
+        true => uid < major_validators,
+        false => uid - validators < major_miners,
+    };
+    let part = |wanted: &dyn Fn(usize) -> bool| -> u64 {
+        out.emission.iter().enumerate().filter(|(uid, _)| wanted(*uid)).map(|(_, emission)| emission).sum()
+    };
+    part(&of_major) as f64 / part(&|_| true) as f64
+}

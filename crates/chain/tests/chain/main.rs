@@ -28,6 +28,7 @@ mod staking;
 mod staking_kit;
 mod staking_laws;
 mod staking_views;
+mod subnet_hostile;
 mod subnet_kit;
 mod subnet_laws;
 mod subnet_swaps;
