@@ -390,8 +390,11 @@ fn send(sign: &SignArgs, message: impl FnOnce(String) -> Any) -> Result<TxReceip
 
 fn send_with(sign: &SignArgs, gas: u64, message: impl FnOnce(String) -> Any) -> Result<TxReceipt> {
     let key = net::key(&sign.key, &sign.unlock)?;
+    let client = net::client(&sign.node);
+    // A key that is new here: on a development network the node's purse gives it tokens.
+    net::fund(&sign.node.node, &client, key.address(), &AtomicBool::new(false))?;
     let message = message(key.address().to_string());
-    net::send(&net::client(&sign.node), key, vec![message], gas)
+    net::send(&client, key, vec![message], gas)
 }
 
 /// What a transaction caused.
