@@ -80,6 +80,8 @@ pub enum SubnetError {
     Swapping { who: Address, hint: String },
     #[error("{0} has not announced that another coldkey takes its place: announce it first")]
     NoSwap(Address),
+    #[error("the announced coldkey can take its place from block {next} on, this is block {height}")]
+    Waits { next: u64, height: u64 },
     #[error("another coldkey was announced; a new announcement is accepted from block {0} on")]
     OtherColdkey(u64),
     #[error("{key} cannot take its place: {cause}")]
@@ -138,6 +140,7 @@ impl Coded for SubnetError {
             Self::OtherColdkey(_) => 35,
             Self::InUse { .. } => 36,
             Self::TooFew { .. } => 37,
+            Self::Waits { .. } => 38,
         }
     }
 }

@@ -132,7 +132,7 @@ fn a_coldkey_is_announced_waited_for_and_replaced() {
         assert!(no.log.contains(&format!("from block {from} on")), "{}", no.log);
     }
     let early = net.refused(&swap_coldkey("r3", "new"));
-    assert!(early.id() == ("subnets", 20) && early.log.contains(&format!("block {from}")), "{}", early.log);
+    assert!(early.id() == ("subnets", 38) && early.log.contains(&format!("block {from}")), "{}", early.log);
     assert_eq!(net.refused(&announce("r3", "thief")).id(), ("subnets", 20));
     net.wait_until(from - 1);
     let other = net.refused(&swap_coldkey("r3", "thief"));

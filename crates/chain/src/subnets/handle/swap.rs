@@ -153,7 +153,7 @@ pub(crate) fn coldkey(ctx: &mut Ctx, from: Address, m: &MsgSwapColdkey) -> Resul
     }
     let next = due(&rules, &swap);
     if height < next {
-        return Err(SubnetError::TooSoon { what: "the coldkey".into(), next, height }.into());
+        return Err(SubnetError::Waits { next, height }.into());
     }
     if new == from.0 {
         return Err(value("new_coldkey", "it is the same account").into());
