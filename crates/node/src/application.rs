@@ -325,6 +325,8 @@ impl Application for ChainApplication {
             RecordChange::put(BLOCKS, height_key(height), block),
             RecordChange::put(CERTIFICATES, height_key(height), certificate.encode()),
         ];
+        let pools = crate::pools::changes(self.app.store(), height, &executed.events);
+        records.extend(pools.map_err(Fatal::new)?);
         let receipts = std::mem::take(&mut executed.receipts);
         let events = std::mem::take(&mut executed.events);
         records.extend(result_changes(height, Results { block_id: id.0, receipts, events }));

@@ -18,6 +18,7 @@ mod metrics;
 mod network;
 pub mod offline;
 pub mod peer;
+mod pools;
 mod proofs;
 pub mod prune;
 mod records;

@@ -9,6 +9,7 @@ pub(crate) mod grpc;
 pub(crate) mod native;
 mod roster;
 pub(crate) mod rpc;
+mod subnets;
 pub(crate) mod told;
 
 use std::time::Duration;

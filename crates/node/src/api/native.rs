@@ -30,7 +30,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Status, aside, roster, tx_hash};
+use super::{Status, aside, roster, subnets, tx_hash};
 use crate::NodeHandle;
 
 /// All pages but the index, which is at the root.
@@ -57,13 +57,14 @@ pub(crate) fn routes() -> Router<NodeHandle> {
         .route("/txs", post(broadcast))
         .route("/txs/{hash}", get(tx))
         .merge(roster::routes())
+        .merge(subnets::routes())
 }
 
 /// An error as it is told: HTTP status, and JSON with a code and a text.
 pub(super) struct Problem(StatusCode, serde_json::Value);
 
 impl Problem {
-    fn new(status: StatusCode, error: impl ToString) -> Self {
+    pub(super) fn new(status: StatusCode, error: impl ToString) -> Self {
         Self(status, json!({ "error": error.to_string() }))
     }
 
@@ -108,11 +109,11 @@ impl From<Refusal> for Problem {
     }
 }
 
-type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 type Node = State<NodeHandle>;
 
 /// Asks the one dispatch table and renders its answer.
-async fn ask<A: Message + Default + Serialize>(
+pub(super) async fn ask<A: Message + Default + Serialize>(
     node: NodeHandle,
     name: &'static str,
     request: impl Message,
@@ -125,12 +126,12 @@ async fn ask<A: Message + Default + Serialize>(
 }
 
 /// Path pieces arrive as text, so that a bad one is answered in our own words.
-fn number(what: &str, text: &str) -> Result<u64, Problem> {
+pub(super) fn number(what: &str, text: &str) -> Result<u64, Problem> {
     text.parse().map_err(|_| Problem::bad(format!("{what} `{text}` is not a whole number")))
 }
 
 pub(crate) async fn index() -> Response {
-    let pages = [
+    let pages: &[&str] = &[
         "/status",
         "/blocks/{height|latest}",
         "/accounts/{address}",
@@ -148,6 +149,14 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}/epochs/{nonce}/losses",
         "/params",
         "/emission",
+        "/subnets?after=0&limit=50",
+        "/subnets/rules",
+        "/subnets/holdings?coldkey=",
+        "/subnets/{netuid}",
+        "/subnets/{netuid}/metagraph?mechanism=0&weights=true",
+        "/subnets/{netuid}/neurons/{hotkey}",
+        "/subnets/{netuid}/quote?sell=false&amount=",
+        "/subnets/{netuid}/history?points=200",
         "/validators",
         "/validators/{operator}",
         "/mempool",
