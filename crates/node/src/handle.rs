@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::{
     Head, Mempool,
-    api::{self, Status},
+    api::{self, Status, otherwise::Shadows},
     doors::Visitor,
     faucet::Faucet,
     index::{Class, Found, Index, Paging, Spot},
@@ -36,6 +36,7 @@ pub struct NodeHandle {
     faucet: Option<Arc<Faucet>>,
     identity: Arc<Identity>,
     index: Arc<Index>,
+    shadows: Arc<Shadows>,
 }
 
 /// What a node says about itself and its chain's beginning.
@@ -83,11 +84,16 @@ impl NodeHandle {
     ) -> Self {
         let (identity, index) = (Arc::new(identity), Arc::new(index));
         let faucet = faucet.map(|key| Arc::new(Faucet::new(key)));
-        Self { app, mempool, heads, peers, faucet, identity, index }
+        Self { app, mempool, heads, peers, faucet, identity, index, shadows: Arc::default() }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What other rules would remember by now.
+    pub(crate) fn shadows(&self) -> &Shadows {
+        &self.shadows
     }
 
     pub(crate) fn mempool(&self) -> &Mempool {

@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod gateway;
 pub(crate) mod grpc;
 pub(crate) mod native;
+pub(crate) mod otherwise;
 mod roster;
 pub(crate) mod rpc;
 mod subnets;

@@ -30,7 +30,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Status, aside, roster, subnets, tx_hash};
+use super::{Status, aside, otherwise, roster, subnets, tx_hash};
 use crate::NodeHandle;
 
 /// All pages but the index, which is at the root.
@@ -58,6 +58,7 @@ pub(crate) fn routes() -> Router<NodeHandle> {
         .route("/txs/{hash}", get(tx))
         .merge(roster::routes())
         .merge(subnets::routes())
+        .merge(otherwise::routes())
 }
 
 /// An error as it is told: HTTP status, and JSON with a code and a text.
@@ -149,6 +150,7 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}/epochs/{nonce}/losses",
         "/params",
         "/emission",
+        "/topics/{id}/otherwise?rule=regret&from=0&limit=200",
         "/subnets?after=0&limit=50",
         "/subnets/rules",
         "/subnets/holdings?coldkey=",
