@@ -260,10 +260,11 @@ pub(crate) enum Share {
     Websocket,
     Batch,
     Reflection,
+    Live,
 }
 
 impl Share {
-    const ALL: usize = 3;
+    const ALL: usize = 4;
 
     /// How much of it a peer may have at once, and what to call that.
     fn of_a_peer(self) -> (usize, &'static str) {
@@ -271,6 +272,7 @@ impl Share {
             Self::Websocket => (128, "websockets"),
             Self::Batch => (8, "batches"),
             Self::Reflection => (8, "questions to reflection"),
+            Self::Live => (16, "live streams"),
         }
     }
 }

@@ -2,10 +2,12 @@
 //! REST gateway and the CometBFT-shaped RPC. What is about the state is answered by the chain, what is about
 //! transactions and blocks here.
 
+mod chart;
 mod cosmos;
 pub(crate) mod events;
 pub(crate) mod gateway;
 pub(crate) mod grpc;
+mod live;
 pub(crate) mod native;
 pub(crate) mod otherwise;
 mod roster;

@@ -30,7 +30,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Status, aside, otherwise, roster, subnets, tx_hash};
+use super::{Status, aside, chart, live, otherwise, roster, subnets, tx_hash};
 use crate::NodeHandle;
 
 /// All pages but the index, which is at the root.
@@ -59,6 +59,8 @@ pub(crate) fn routes() -> Router<NodeHandle> {
         .merge(roster::routes())
         .merge(subnets::routes())
         .merge(otherwise::routes())
+        .merge(live::routes())
+        .merge(chart::routes())
 }
 
 /// An error as it is told: HTTP status, and JSON with a code and a text.
@@ -150,6 +152,7 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}/epochs/{nonce}/losses",
         "/params",
         "/emission",
+        "/topics/{id}/chart?from=0&limit=500&members=&mark=",
         "/topics/{id}/otherwise?rule=regret&from=0&limit=200",
         "/subnets?after=0&limit=50",
         "/subnets/rules",
@@ -159,6 +162,7 @@ pub(crate) async fn index() -> Response {
         "/subnets/{netuid}/neurons/{hotkey}",
         "/subnets/{netuid}/quote?sell=false&amount=",
         "/subnets/{netuid}/history?points=200",
+        "/live  (server-sent events: the status, after every block)",
         "/validators",
         "/validators/{operator}",
         "/mempool",
