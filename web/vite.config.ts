@@ -29,7 +29,12 @@ export default defineConfig({
     assetsInlineLimit: 0,
     target: "es2022",
     rollupOptions: {
-      output: { entryFileNames: "assets/app.js", assetFileNames: "assets/app[extname]", inlineDynamicImports: true },
+      output: {
+        entryFileNames: "assets/app.js",
+        assetFileNames: "assets/app[extname]",
+        // What signs comes only when somebody signs; everything else is one file.
+        chunkFileNames: "assets/[name].js",
+      },
     },
   },
 });

@@ -29,6 +29,44 @@ export interface LinesProps {
   range?: [number, number];
 }
 
+/** Points of a line that are drawn at most: about two for each pixel of a wide window. */
+const POINTS = 1_200;
+
+/**
+ * The part of the lines between two places of x, in at most `POINTS` points: where there are more, each stretch is drawn
+ * by its least and its greatest value, dots by their last. What is seen is the same, however long the history is.
+ */
+export function thinned(x: number[], strokes: Stroke[], min: number, max: number): (number | null)[][] {
+  let [from, to] = [0, x.length];
+  while (from + 1 < to && (x[from + 1] ?? 0) < min) from += 1;
+  while (to - 1 > from && (x[to - 2] ?? 0) > max) to -= 1;
+  const count = to - from;
+  if (count <= POINTS) return [x.slice(from, to), ...strokes.map((s) => s.values.slice(from, to))];
+  const step = Math.ceil((2 * count) / POINTS);
+  const out: (number | null)[][] = Array.from({ length: strokes.length + 1 }, () => []);
+  for (let at = from; at < to; at += step) {
+    const end = Math.min(to, at + step);
+    out[0]?.push(x[at] ?? null, x[end - 1] === x[at] ? (x[at] ?? 0) + 0.5 : (x[end - 1] ?? null));
+    strokes.forEach((stroke, i) => {
+      let least: number | null = null;
+      let greatest: number | null = null;
+      let last: number | null = null;
+      for (let k = at; stroke.shown !== false && k < end; k++) {
+        const value = stroke.values[k] ?? null;
+        if (value === null) continue;
+        last = value;
+        if (least === null || value < least) least = value;
+        if (greatest === null || value > greatest) greatest = value;
+      }
+      // A rising line begins at its least value, a falling one at its greatest.
+      const falls = (stroke.values[at] ?? 0) > (stroke.values[end - 1] ?? 0);
+      if (stroke.dots) out[i + 1]?.push(null, last);
+      else out[i + 1]?.push(falls ? greatest : least, falls ? least : greatest);
+    });
+  }
+  return out;
+}
+
 function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "gray";
 }
@@ -41,13 +79,20 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
   // What makes another chart; new values only move the one that is there.
   const shape = JSON.stringify([strokes.map((s) => [s.name, s.colour, s.dots]), band, unit, range, height]);
 
-  const view = (chart: uPlot) => {
+  const newest = () => {
     const first = x[0] ?? 0;
     const end = x[x.length - 1] ?? 1;
     const from = span.current > 0 ? Math.max(first, end - span.current) : first;
-    chart.setScale("x", { min: from, max: Math.max(end, from + 1) });
+    return { min: from, max: Math.max(end, from + 1) };
   };
-  const data = () => [x, ...strokes.map((s) => s.values)] as uPlot.AlignedData;
+  // What zooming looks at: the lines of the newest call.
+  const whole = useRef({ x, strokes });
+  whole.current = { x, strokes };
+  const show = (chart: uPlot, { min, max }: { min: number; max: number }) => {
+    chart.setData(thinned(whole.current.x, whole.current.strokes, min, max) as uPlot.AlignedData, false);
+    chart.setScale("x", { min, max });
+  };
+  const view = (chart: uPlot) => show(chart, newest());
 
   useEffect(() => {
     const box = room.current;
@@ -61,7 +106,7 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
           width: box.clientWidth || 300,
           height,
           legend: { show: false },
-          cursor: { drag: { x: true, y: false, setScale: true }, points: { show: false } },
+          cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, bind: { dblclick: () => null } },
           scales: { x: { time: false }, y: range ? { range } : {} },
           axes: [
             { ...axis, values: (_, at) => at.map((v) => (Number.isInteger(v) ? String(v) : "")) },
@@ -80,10 +125,16 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
           ],
           bands: band ? [{ series: [band[1] + 1, band[0] + 1], fill }] : [],
           hooks: {
-            setSelect: [(u) => { if (u.select.width > 0) zoomed.current = true; }],
+            setSelect: [(u) => {
+              if (u.select.width <= 0) return;
+              zoomed.current = true;
+              const [min, max] = [u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")];
+              u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+              show(u, { min, max });
+            }],
           },
         },
-        data(),
+        thinned(x, strokes, newest().min, newest().max) as uPlot.AlignedData,
         box,
       );
       chart.over.addEventListener("dblclick", () => {
@@ -118,13 +169,9 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
         if (chart.series[i + 1]?.show !== (s.shown !== false)) chart.setSeries(i + 1, { show: s.shown !== false });
       });
       // A part that somebody looks at stays where it is; otherwise the newest comes into view.
-      chart.setData(data(), false);
-      if (zoomed.current) {
-        const { min, max } = chart.scales["x"] ?? {};
-        if (min !== undefined && max !== undefined && min !== null && max !== null) chart.setScale("x", { min, max });
-      } else {
-        view(chart);
-      }
+      const { min, max } = chart.scales["x"] ?? {};
+      if (zoomed.current && typeof min === "number" && typeof max === "number") show(chart, { min, max });
+      else view(chart);
     });
   });
 
@@ -155,7 +202,7 @@ export function Stack({ label, layers, height }: { label: string; layers: Layer[
       </svg>
       <ul aria-hidden="true">
         {drawn.filter((d) => d.share > 0.045).map((d) => (
-          <li key={d.name} style={{ top: `${(1 - d.middle) * 100}%` }}><i class={`key l${d.i % 8}`} />{d.name} <b>{Math.round(d.share * 100)} %</b></li>
+          <li key={d.name} style={{ top: `${(1 - d.middle) * 100}%` }}><i class={`key l${d.i % 8}`} /><b>{Math.round(d.share * 100)} %</b> {d.name}</li>
         ))}
       </ul>
     </div>

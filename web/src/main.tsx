@@ -3,8 +3,10 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Join } from "./pages/join";
 import { Account, BlockPage, Explorer, Tx, ValidatorPage } from "./pages/explorer";
+import { findSubnet, SubnetPage, Subnets } from "./pages/subnets";
 import { TopicPage } from "./pages/topic";
 import { Verify } from "./pages/verify";
+import { WalletPage } from "./pages/wallet";
 import { page, Refused, usePulse, type Pulse, type Row, type Topic } from "./node";
 import "./style.css";
 
@@ -29,8 +31,10 @@ function plain(piece: string): string {
 
 const PAGES: [string, string, string[]][] = [
   ["#/topic/1", "Live", ["topic"]],
+  ["#/subnets", "Subnets", ["subnets", "subnet"]],
   ["#/verify/1", "Verify", ["verify"]],
   ["#/explore", "Explorer", ["explore", "block", "tx", "account", "validator"]],
+  ["#/wallet", "Wallet", ["wallet"]],
   ["#/join/1", "Bring your model", ["join"]],
 ];
 
@@ -63,11 +67,14 @@ function App() {
       <main id="main" tabIndex={-1}>
         {kind === "topic" ? <TopicPage id={what || "1"} why={more[0] === "why" ? more.slice(1) : null} mark={more[0] === "mark" ? (more[1] ?? "") : null} pulse={pulse} />
           : kind === "verify" ? <Verify id={what || "1"} pulse={pulse} />
+          : kind === "subnets" ? <Subnets pulse={pulse} />
+          : kind === "subnet" ? <SubnetPage id={what} pulse={pulse} />
           : kind === "explore" ? <Explorer pulse={pulse} />
           : kind === "block" ? <BlockPage height={what} />
           : kind === "tx" ? <Tx hash={what} />
           : kind === "account" ? <Account address={what} pulse={pulse} />
           : kind === "validator" ? <ValidatorPage operator={what} pulse={pulse} />
+          : kind === "wallet" ? <WalletPage key={route.join("/")} wish={route.slice(1)} pulse={pulse} />
           : kind === "join" ? <Join id={what || "1"} pulse={pulse} />
           : <p class="empty">There is no page “{kind}”. <a href="#/topic/1">To the live page</a></p>}
       </main>
@@ -89,7 +96,7 @@ function Beat({ pulse }: { pulse: Pulse }) {
   );
 }
 
-/** Where a search leads: a height, a hash, an address, a topic, or the name of a member. */
+/** Where a search leads: a height, a hash, an address, a topic or subnet, or the name of a member. */
 async function find(words: string): Promise<string | null> {
   const wanted = words.trim();
   if (/^\d+$/.test(wanted)) return `#/block/${wanted}`;
@@ -98,6 +105,8 @@ async function find(words: string): Promise<string | null> {
   if (/^allo1[0-9a-z]{20,80}$/.test(wanted)) return `#/account/${wanted}`;
   const numbered = /^topic\s+(\d+)$/i.exec(wanted);
   if (numbered) return `#/topic/${numbered[1]}`;
+  const market = /^subnet\s+(\d+)$/i.exec(wanted);
+  if (market) return `#/subnet/${market[1]}`;
   const { topics } = await page<{ topics: Topic[] }>("/topics?limit=50");
   const low = wanted.toLowerCase();
   for (const topic of topics) {
@@ -106,7 +115,9 @@ async function find(words: string): Promise<string | null> {
     if (row) return `#/topic/${topic.topic_id}/why/${row.address}`;
   }
   const named = topics.find((topic) => topic.spec.title.toLowerCase().includes(low));
-  return named ? `#/topic/${named.topic_id}` : null;
+  if (named) return `#/topic/${named.topic_id}`;
+  const netuid = await findSubnet(wanted);
+  return netuid === null ? null : `#/subnet/${netuid}`;
 }
 
 function Search() {
@@ -118,14 +129,14 @@ function Search() {
     try {
       const to = await find(words);
       if (to) location.hash = to;
-      say(to ? "" : "nothing is called so: a height, a hash, an address, topic 1, or a member’s name");
+      say(to ? "" : "nothing is called so: a height, a hash, an address, topic 1, subnet 1, or a name");
     } catch (error) {
       say(error instanceof Refused ? error.message : "the node does not answer");
     }
   };
   return (
     <form class="search" role="search" onSubmit={submit}>
-      <input name="q" type="search" maxLength={100} aria-label="Search: height, hash, address, topic or member" placeholder="height, hash, address, name" autocomplete="off" />
+      <input name="q" type="search" maxLength={100} aria-label="Search: height, hash, address, topic, subnet or member" placeholder="height, hash, address, name" autocomplete="off" />
       <button type="submit">Search</button>
       <span role="status" class="note">{said}</span>
     </form>

@@ -19,6 +19,15 @@ export function exactAllo(uallo: string | bigint): string {
   return `${amount / UALLO}.${(amount % UALLO).toString().padStart(18, "0")} ALLO = ${amount} uallo`;
 }
 
+/** An amount in 10^-9 of a token, as subnets count: four digits after the point, cut and never rounded up. */
+export const token = (amount: string) => allo(whole(amount) * 10n ** 9n);
+
+/** The same to the last unit, for titles. */
+export function exactToken(text: string, unit: string): string {
+  const amount = whole(text);
+  return `${amount / 10n ** 9n}.${(amount % 10n ** 9n).toString().padStart(9, "0")} ${unit}`.trim();
+}
+
 export function whole(text: string | bigint): bigint {
   if (typeof text === "bigint") return text;
   return /^-?\d+$/.test(text) ? BigInt(text) : 0n;

@@ -1,13 +1,17 @@
 // The dashboard in a real browser, in front of a real demo: nothing of the node is imitated.
 // DODONA=target/debug/dodona CHROMIUM=/usr/bin/chromium node --test tests/dashboard.test.mjs
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { secp256k1 } from "@noble/curves/secp256k1.js";
+import { ripemd160 } from "@noble/hashes/legacy.js";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { chromium } from "playwright-core";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -16,7 +20,7 @@ const program = resolve(process.env.DODONA ?? join(here, "../../target/debug/dod
 const PATIENCE = 120_000;
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-let browser, page, node, port, home;
+let browser, page, node, port, rest, home;
 const troubles = [];
 
 async function freePort() {
@@ -37,16 +41,34 @@ async function until(what, ask) {
   }
 }
 
+/** An address, written independently of the page's own code. */
+function bech32(prefix, bytes) {
+  const bits = Array.from(bytes, (b) => b.toString(2).padStart(8, "0")).join("");
+  const words = bits.match(/.{1,5}/g).map((w) => parseInt(w.padEnd(5, "0"), 2));
+  const head = [...prefix].map((c) => c.charCodeAt(0));
+  let sum = 1;
+  for (const v of [...head.map((c) => c >> 5), 0, ...head.map((c) => c & 31), ...words, 0, 0, 0, 0, 0, 0]) {
+    const top = sum >>> 25;
+    sum = ((sum & 0x1ffffff) << 5) ^ v;
+    [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3].forEach((g, i) => { if ((top >> i) & 1) sum ^= g; });
+  }
+  const check = [5, 4, 3, 2, 1, 0].map((i) => ((sum ^ 1) >>> (5 * i)) & 31);
+  return `${prefix}1${[...words, ...check].map((w) => "qpzry9x8gf2tvdw0s3jn54khce6mua7l"[w]).join("")}`;
+}
+
 const api = async (path) => (await fetch(`http://127.0.0.1:${port}/dodona/v1${path}`)).json();
 
 async function start() {
-  const doors = ["--rest-port", "0", "--grpc-port", "0", "--rpc-port", "0", "--dashboard-port", String(port)];
+  const doors = ["--rest-port", String(rest), "--grpc-port", "0", "--rpc-port", "0", "--dashboard-port", String(port)];
   node = spawn(program, ["demo", "--home", home, "--replay", "30", ...doors], { stdio: ["ignore", "ignore", "pipe"] });
   let told = "";
   node.stderr.on("data", (text) => (told = (told + text).slice(0, 2_000)));
   await until("the first scored epoch", async () => (await api("/topics/1")).epochs_scored > 0);
   return told;
 }
+
+/** A command of the program against the node under test. */
+const run = async (...words) => (await promisify(execFile)(program, words, { env: { ...process.env, DODONA_NODE: `http://127.0.0.1:${rest}` } })).stdout;
 
 async function end(signal) {
   const gone = new Promise((resolve) => node.once("exit", resolve));
@@ -66,6 +88,7 @@ const sees = (selector, pattern) =>
 before(async () => {
   home = await mkdtemp(join(tmpdir(), "dodona-web-"));
   port = await freePort();
+  rest = await freePort();
   const told = await start();
   assert.match(told.split("\n")[0], new RegExp(`dashboard http://127.0.0.1:${port}/`), "the demo names the dashboard first");
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
@@ -183,11 +206,169 @@ test("validators are shown with their attendance and with whom stands behind the
   await sees("dl", /balance/);
 });
 
+test("a subnet is listed, found, and shown with its judges, its pool and its pay", async () => {
+  await go("#/subnets");
+  await sees("main", /There is no subnet yet/);
+  const owner = ["--key", "demo:consumer"];
+  await run("subnet", "create", "prose", "--hotkey", "demo:judge", ...owner);
+  await run("subnet", "hyperparameters", "1", "--set", "tempo=5", "--set", "weights_rate_limit=1", "--set", "commit_reveal=false", "--set", "emission_enabled=true", ...owner);
+  await run("subnet", "start", "1", ...owner);
+  for (const miner of ["demo:m1", "demo:m2", "demo:m3"]) await run("subnet", "register", "1", "--hotkey", miner, ...owner);
+  await run("subnet", "stake", "1", "50", "--hotkey", "demo:judge", ...owner);
+  await sees("main table", /1 · prose.*emitting/s);
+  // The purse gives the judge what its transactions cost.
+  const { owner_hotkey } = await api("/subnets/1");
+  await fetch(`http://127.0.0.1:${port}/cosmos/auth/v1beta1/account_info/${owner_hotkey}`);
+  await until("a permit to judge", async () => (await api("/subnets/1/metagraph")).neurons[0].permit);
+  await run("subnet", "weights", "1", "1=100", "2=50", "3=10", "--key", "demo:judge");
+  const judged = await until("pay by judgement", async () => {
+    const { neurons } = await api("/subnets/1/metagraph?weights=true");
+    return neurons[1].incentive > 0 ? neurons : null;
+  });
+  await page.fill("input[name=q]", "subnet 1");
+  await page.press("input[name=q]", "Enter");
+  await sees("h1", /Subnet 1 · prose/);
+  await until("the heat map", async () => (await page.locator("canvas.heat").getAttribute("aria-label")).includes("1 judges, 3 judged"));
+  await sees("section[aria-label=Pay] svg.flow", /epoch \d+: [\d.]+.*uid 0: 100 %/s);
+  await until("the chart of the pool", async () => (await page.locator("section[aria-label='The pool'] canvas").count()) === 2);
+  const row = page.locator("section[aria-label=Neurons] tbody tr").nth(1);
+  assert.match(await row.textContent(), /mines/);
+  assert.equal(judged[0].weights.length, 3);
+  await page.check("section[aria-label='Who judges whom'] input >> nth=1");
+  await sees("section[aria-label='Who judges whom']", /uid 0|No bonds yet/);
+  await page.fill("input[name=q]", "prose");
+  await page.press("input[name=q]", "Enter");
+  await until("the page of the subnet", async () => page.url().endsWith("#/subnet/1"));
+  await go("#/subnet/77");
+  await sees("main", /Subnet 77: not found: subnet 77/);
+  await go("#/subnet/x");
+  await sees("main", /netuid `x`: send a whole number/);
+});
+
+test("what the other rule would have said is computed from the recorded inputs, and drawn", async () => {
+  const { epochs } = await api("/topics/1/otherwise?rule=power&limit=500");
+  const given = new Map((await api("/topics/1/chart")).epochs.map((epoch, i) => [epoch, i]));
+  const chart = await api("/topics/1/chart");
+  // The topic's own rule, computed in the same way, says what the chain said, to the last digit.
+  assert.ok(epochs.length > 20);
+  for (const e of epochs.filter((e) => given.has(e.epoch))) {
+    assert.equal(e.columns[0].combined, chart.columns[0].combined[chart.epochs.indexOf(e.epoch)], `epoch ${e.epoch}`);
+    assert.equal(e.loss, e.given_loss);
+  }
+  await go("#/topic/1");
+  await page.check("text=what regret would have said");
+  await sees("main", /Rule regret, with the chain’s own code.*mean loss [\d\u202f.]+ against/s);
+  for (const [path, said] of [["/topics/1/otherwise?rule=mean", /send power or regret/], ["/topics/99/otherwise?rule=power", /not found/], ["/topics/1/chart?members=x", /member `x`/]]) {
+    assert.match((await api(path)).error, said);
+  }
+});
+
+test("the pay of an epoch flows from its sources to everybody, and the next window has a time", async () => {
+  await go("#/topic/1");
+  await sees(".rewards svg.flow", /funding and fees: .*topic 1: .*boosted-trees: /s);
+  await sees(".timeline", /next window in about \d+ s/);
+  await sees(".timeline", /scored with block \d+/);
+});
+
+test("the node tells of its blocks by itself, and is asked where it cannot", async () => {
+  const asked = [];
+  const listen = (request) => asked.push(new URL(request.url()).pathname);
+  page.on("request", listen);
+  await go("#/topic/1");
+  await page.reload();
+  const first = await until("a height", height);
+  await until("four blocks", async () => (await height()) >= first + 4);
+  page.off("request", listen);
+  assert.ok(asked.includes("/dodona/v1/live"));
+  assert.ok(asked.filter((path) => path === "/dodona/v1/status").length <= 2, "the height is not asked for while it is told");
+  const other = await browser.newPage();
+  await other.route("**/dodona/v1/live", (route) => route.abort());
+  await other.goto(`http://127.0.0.1:${port}/#/topic/1`);
+  const told = async () => Number(await other.locator("#height").textContent());
+  const from = await until("a height without a stream", told);
+  await until("two blocks without a stream", async () => (await told()) >= from + 2);
+  await other.close();
+});
+
+test("a test wallet made in the page funds a topic, delegates and stakes", async () => {
+  await go("#/wallet/fund/1");
+  await page.click("text=Make a test wallet");
+  await sees("#balance", /1\u202f000\.0000 ALLO|[1-9]\d*\.\d{4} ALLO/);
+  const funded = BigInt((await api("/topics/1")).funded);
+  await page.fill("input[name=amount]", "none");
+  await page.click("text=Sign and send");
+  await sees("#outcome", /“none” is no amount/);
+  await page.fill("input[name=amount]", "0.25");
+  await page.click("text=Sign and send");
+  await sees("#outcome", /done, in block \d+/);
+  assert.equal(BigInt((await api("/topics/1")).funded) - funded, 250_000_000_000_000_000n);
+  await page.check("text=delegate to a validator");
+  await sees("select[name=upon]", /\w/);
+  await page.click("text=Sign and send");
+  await sees("#outcome", /done, in block \d+/);
+  await page.check("text=stake behind a reputer");
+  await sees("select[name=upon]", /reputer-1/);
+  await page.click("text=Sign and send");
+  await sees("#outcome", /done, in block \d+/);
+  await page.check("text=stake in a subnet");
+  await sees("select[name=upon]", /uid 0/);
+  await page.fill("input[name=amount]", "5000000");
+  await page.click("text=Sign and send");
+  await sees("#outcome", /(fund|balance|spend|hold)/i);
+  await page.fill("input[name=amount]", "1");
+  await page.click("text=Sign and send");
+  await sees("#outcome", /done, in block \d+/);
+  await page.click("#outcome a");
+  await sees(".verdict", /It took effect/);
+  const secret = await page.evaluate(() => sessionStorage.getItem("dodona-test-key"));
+  assert.match(secret, /^[0-9a-f]{64}$/);
+});
+
+test("Keplr is told about the chain, and what it signs is accepted", async () => {
+  // A stand-in with a key of its own; it signs what it is shown, and nothing else of Keplr is imitated.
+  const secret = secp256k1.utils.randomSecretKey();
+  const other = await browser.newPage();
+  other.on("pageerror", (error) => troubles.push(error.message));
+  const seen = [];
+  await other.exposeFunction("askStandIn", (what, value) => {
+    seen.push([what, value]);
+    if (what !== "sign") return Array.from(secp256k1.getPublicKey(secret, true));
+    const length = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...length(n >> 7)]);
+    const field = (at, bytes) => [(at << 3) | 2, ...length(bytes.length), ...bytes];
+    const number = Number(value.accountNumber);
+    const doc = [...field(1, value.body), ...field(2, value.auth), ...field(3, Buffer.from(value.chainId)), ...(number ? [32, ...length(number)] : [])];
+    return Buffer.from(secp256k1.sign(Uint8Array.from(doc), secret, { lowS: true })).toString("base64");
+  });
+  const own = bech32("allo", ripemd160(sha256(secp256k1.getPublicKey(secret, true))));
+  await other.addInitScript((address) => {
+    globalThis.keplr = {
+      experimentalSuggestChain: async (card) => void (await globalThis.askStandIn("suggest", card)),
+      enable: async (chain) => void (await globalThis.askStandIn("enable", chain)),
+      getKey: async (chain) => ({ name: "stand-in", bech32Address: address, pubKey: Uint8Array.from(await globalThis.askStandIn("key", chain)) }),
+      signDirect: async (chain, from, doc) => {
+        const signature = await globalThis.askStandIn("sign", { chainId: doc.chainId, accountNumber: String(doc.accountNumber), body: Array.from(doc.bodyBytes), auth: Array.from(doc.authInfoBytes) });
+        return { signed: doc, signature: { signature } };
+      },
+    };
+  }, own);
+  await other.goto(`http://127.0.0.1:${port}/#/wallet/fund/1`);
+  other.setDefaultTimeout(PATIENCE);
+  await other.click("text=Connect Keplr");
+  await until("the first tokens", async () => /ALLO/.test(await other.locator("#balance").textContent({ timeout: 1_000 })));
+  await other.click("text=Sign and send");
+  await until("its transaction", async () => /done, in block/.test(await other.locator("#outcome").textContent()));
+  const card = seen.find(([what]) => what === "suggest")[1];
+  assert.equal(card.chainId, (await api("/status")).chain_id);
+  assert.equal(card.bech32Config.bech32PrefixAccAddr, "allo");
+  assert.deepEqual(seen.map(([what]) => what), ["suggest", "enable", "key", "sign"]);
+  await other.close();
+});
+
 test("every page is free of serious findings of axe, and fits into a narrow window", async () => {
   const axe = await readFile(join(here, "../node_modules/axe-core/axe.min.js"), "utf8");
   const { address } = (await api("/topics/1/leaderboard")).rows[0];
   const { validators } = await api("/validators");
-  const pages = ["#/topic/1", "#/topic/2", `#/topic/1/why/${address}`, "#/verify/1", "#/explore", "#/block/20", "#/join/1", `#/topic/1/mark/${address}`, `#/validator/${validators[0].operator}`];
+  const pages = ["#/topic/1", "#/topic/2", `#/topic/1/why/${address}`, "#/verify/1", "#/explore", "#/block/20", "#/join/1", "#/subnets", "#/subnet/1", "#/wallet/validator", `#/topic/1/mark/${address}`, `#/validator/${validators[0].operator}`];
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });
     for (const hash of pages) {

@@ -45,6 +45,12 @@ const ASSETS: &[Asset] = &[
         mime: "text/css; charset=utf-8",
         bytes: include_bytes!("../assets/dashboard/assets/app.css"),
     },
+    // Only for those who sign something.
+    Asset {
+        name: "wallet.js",
+        mime: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("../assets/dashboard/assets/wallet.js"),
+    },
     Asset {
         name: "verify.wasm",
         mime: "application/wasm",
@@ -71,6 +77,7 @@ pub(crate) fn routes(node: NodeHandle, ports: gateway::Ports) -> Router {
         .route("/", get(async |headers: HeaderMap| file(&INDEX, &headers)))
         .route("/assets/{name}", get(asset))
         .route("/.well-known/dodona/chain.json", get(gateway::chain))
+        .route("/.well-known/keplr/chain.json", get(gateway::keplr))
         .route("/openapi.json", get(gateway::openapi))
         .nest("/dodona/v1", native::routes())
         .fallback(gateway::answer)

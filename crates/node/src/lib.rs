@@ -288,6 +288,7 @@ impl Node {
         let indexing = tokio::spawn(index::follow(handle.clone()));
         let port = |listener: &std::net::TcpListener| listener.local_addr().ok().map(|a| a.port());
         let ports = api::gateway::Ports {
+            rest: config.rest.as_ref().and_then(port),
             grpc: config.grpc.as_ref().and_then(port),
             rpc: config.rpc.as_ref().and_then(port),
         };

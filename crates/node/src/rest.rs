@@ -34,7 +34,8 @@ pub(crate) fn routes(node: NodeHandle, ports: gateway::Ports) -> Router {
         .nest("/dodona/v1", pages.clone())
         .merge(pages)
         .fallback(gateway::answer)
-        .layer(Extension(ports))
+        // This door is where it was found, also behind a proxy.
+        .layer(Extension(gateway::Ports { rest: None, ..ports }))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(open))
         .with_state(node)

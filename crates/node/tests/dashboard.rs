@@ -69,9 +69,12 @@ async fn the_page_its_files_and_the_pages_it_reads_are_served_under_a_strict_pol
             ("/", "text/html"),
             ("/assets/app.js", "text/javascript"),
             ("/assets/app.css", "text/css"),
+            ("/assets/wallet.js", "text/javascript"),
             ("/assets/verify.wasm", "application/wasm"),
             ("/dodona/v1/status", "application/json"),
+            ("/dodona/v1/subnets/rules", "application/json"),
             ("/.well-known/dodona/chain.json", "application/json"),
+            ("/.well-known/keplr/chain.json", "application/json"),
             ("/cosmos/staking/v1beta1/validators", "application/json"),
         ];
         for (path, kind) in kinds {
@@ -125,6 +128,37 @@ async fn what_is_no_file_of_the_page_is_not_found_however_it_is_written() {
             assert!(head.contains("content-security-policy: default-src 'none'"), "{path}: {head}");
             assert!(!String::from_utf8_lossy(&body).contains("root:"), "{path}");
         }
+    });
+    asked.await.unwrap();
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_answered_about_subnets_and_histories_is_said_with_its_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path()).await;
+    let at = node.dashboard_address().unwrap();
+    let asked = tokio::task::spawn_blocking(move || {
+        let refused = [
+            ("/subnets/0", 400, "netuid `0`: send a whole number from 1 to 65535"),
+            ("/subnets/70000/history", 400, "netuid `70000`"),
+            ("/subnets/1/history?points=1", 400, "send 2 to 500"),
+            ("/subnets/1/history", 404, "not found"),
+            ("/subnets/1/metagraph", 404, "not found"),
+            ("/topics/1/otherwise?rule=mean", 400, "send power or regret"),
+            ("/topics/1/otherwise?rule=power", 404, "not found"),
+            ("/topics/1/chart?members=somebody", 400, "member `somebody`"),
+            ("/topics/1/chart", 404, "not found"),
+        ];
+        for (path, expected, said) in refused {
+            let (status, _, body) = get(at, &format!("/dodona/v1{path}"), "");
+            let body = String::from_utf8(body).unwrap();
+            assert_eq!(status, expected, "{path}: {body}");
+            assert!(body.contains(said), "{path}: {body}");
+        }
+        let many = vec!["allo1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqnrql8a"; 41].join(",");
+        let (status, _, body) = get(at, &format!("/dodona/v1/topics/1/chart?members={many}"), "");
+        assert_eq!(status, 400, "{}", String::from_utf8_lossy(&body));
     });
     asked.await.unwrap();
     node.stop().await.unwrap();

@@ -1,9 +1,12 @@
 // What is in the chain: health, blocks, transactions in plain sentences with the raw view, accounts, validators,
 // parameters, the mempool.
-import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask, page, useAsk, type Block, type Event, type Pulse, type Receipt, type Row, type Topic } from "../node";
-import { allo, exactAllo, number, percent, short, time, whole } from "../units";
+import type { QueryAccountResponse } from "../schema/chain";
+import type { QueryHoldingsResponse } from "../schema/subnets";
+import type { QueryParamsResponse } from "../schema/topics";
+import { Figure, Raw, Scroll } from "../parts";
+import { allo, exactAllo, exactToken, number, percent, short, time, token, whole } from "../units";
 
 const SHOWN = 12;
 
@@ -21,7 +24,7 @@ export function Explorer({ pulse }: { pulse: Pulse }) {
   }, [height, pulse.life]);
   const validators = useAsk<{ validators: Validator[]; more: boolean; window: number }>("/validators", `${Math.floor(height / 10)}/${pulse.life}`);
   const pool = useAsk<{ total: number; total_bytes: number; txs: Waiting[] }>("/mempool", `${height}/${pulse.life}`);
-  const params = useAsk<{ params: { name: string; value: string }[] }>("/params", Math.floor(height / 50));
+  const params = useAsk<QueryParamsResponse>("/params", Math.floor(height / 50));
   if (!status) return <p class="empty">{pulse.lost ? "No node answers at this address." : "Asking the node…"}</p>;
   return (
     <>
@@ -114,6 +117,7 @@ export function ValidatorPage({ operator, pulse }: { operator: string; pulse: Pu
         <Figure name={`signed, last ${value.window} blocks`}><span title={missed(v)}>{attendance(v, value.window)}</span></Figure>
         <Figure name="its account"><a href={`#/account/${v.account}`}>{short(v.account)}</a></Figure>
       </dl>
+      <p><a href={`#/wallet/validator/${v.operator}`}>Delegate to it</a></p>
       <h2>Who stands behind it</h2>
       <Scroll name="Delegations"><table><thead><tr><th scope="col">account</th><th scope="col">delegated, ALLO</th><th scope="col">part</th></tr></thead>
         <tbody>{value.delegations.map((d) => (
@@ -122,18 +126,6 @@ export function ValidatorPage({ operator, pulse }: { operator: string; pulse: Pu
       {value.more ? <p class="note">And others, in the order of their addresses: the query <code>cosmos.staking.v1beta1.Query/ValidatorDelegations</code> has all.</p> : null}
     </>
   );
-}
-
-function Figure({ name, children }: { name: string; children: ComponentChildren }) {
-  return <div><dt>{name}</dt><dd>{children}</dd></div>;
-}
-
-function Scroll({ name, children }: { name: string; children: ComponentChildren }) {
-  return <div class="scroll" tabIndex={0} role="region" aria-label={name}>{children}</div>;
-}
-
-function Raw({ value }: { value: unknown }) {
-  return <details><summary>Raw view</summary><pre tabIndex={0}>{JSON.stringify(value, null, 2)}</pre></details>;
 }
 
 /** Counts of kinds, most telling first. */
@@ -235,7 +227,8 @@ export function Tx({ hash }: { hash: string }) {
 
 export function Account({ address, pulse }: { address: string; pulse: Pulse }) {
   const beat = pulse.status?.height ?? 0;
-  const account = useAsk<{ exists: boolean; account_number: number; sequence: number; balance: string }>(`/accounts/${encodeURIComponent(address)}`, beat);
+  const account = useAsk<QueryAccountResponse>(`/accounts/${encodeURIComponent(address)}`, beat);
+  const staked = useAsk<QueryHoldingsResponse>(`/subnets/holdings?coldkey=${encodeURIComponent(address)}`, Math.floor(beat / 5));
   const [places, setPlaces] = useState<{ topic: Topic; row: Row }[]>([]);
   useEffect(() => {
     let gone = false;
@@ -263,6 +256,12 @@ export function Account({ address, pulse }: { address: string; pulse: Pulse }) {
       <ul class="sentences">{places.map(({ topic, row }) => (
         <li key={`${topic.topic_id}${row.role}`}>{row.role} <b>{row.name}</b> of topic <a href={`#/topic/${topic.topic_id}`}>{topic.topic_id} · {topic.spec.title}</a>: earned {allo(row.earned)} ALLO{row.stake ? `, stake ${allo(row.stake)} ALLO` : ""}. <a href={`#/topic/${topic.topic_id}/why/${address}`}>Why?</a></li>
       ))}</ul>
+      {staked.value?.holdings.length ? (
+        <><h2>Staked in subnets</h2><Scroll name="Stake in subnets"><table><thead><tr><th scope="col">subnet</th><th scope="col">upon</th><th scope="col">tokens</th><th scope="col">worth, ALLO</th></tr></thead>
+          <tbody>{staked.value.holdings.map((h) => (
+            <tr key={`${h.netuid}${h.hotkey}`}><th scope="row">{h.netuid ? <a href={`#/subnet/${h.netuid}`}>{h.netuid}</a> : "root"}</th><td><a href={`#/account/${h.hotkey}`} title={h.hotkey}>{short(h.hotkey)}</a></td><td title={exactToken(h.amount, "")}>{token(h.amount)}</td><td title={exactToken(h.worth, "ALLO")}>{token(h.worth)}</td></tr>
+          ))}</tbody></table></Scroll></>
+      ) : null}
     </>
   );
 }

@@ -1,7 +1,9 @@
 // The live page of a topic: what the network says, how right it was, whom it trusts, who earns, and what comes next.
 import { useState } from "preact/hooks";
 import { Lines, Stack, type Stroke } from "../chart";
-import { RULES, useAsk, useEpochs, type Epoch, type Pulse, type Row, type Topic, type Windows } from "../node";
+import { Flow, type FlowLink, type FlowNode } from "../flow";
+import { beatOf, RULES, useAsk, useChart, useEpochs, useOtherwise, type Chart, type Epoch, type Pulse, type Row, type Topic, type Windows } from "../node";
+import type { QueryEmissionResponse } from "../schema/topics";
 import { allo, exactAllo, number, percent, whole } from "../units";
 import { Why } from "./why";
 
@@ -11,10 +13,14 @@ export function TopicPage({ id, why, mark, pulse }: { id: string; why: string[] 
   // What is highlighted stays so while a drawer has the address.
   const [own, setOwn] = useState({ id, mark });
   if (own.id !== id || (mark !== null && own.mark !== mark)) setOwn({ id, mark });
-  const beat = pulse.status?.height ?? 0;
-  const topics = useAsk<{ topics: Topic[] }>("/topics?limit=50", `${beat}/${pulse.life}`);
+  const height = pulse.status?.height ?? 0;
+  // Only what happened in this topic makes its pages be asked again.
+  const beat = beatOf(pulse, id);
+  const topics = useAsk<{ topics: Topic[] }>("/topics?limit=50", beat);
   const topic = topics.value?.topics.find((t) => String(t.topic_id) === id) ?? null;
   const { epochs, loading } = useEpochs(topic, beat, pulse.life);
+  const [all, setAll] = useState(false);
+  const { chart } = useChart(topic, topic?.spec.classification ? "" : (own.mark ?? ""), all, beat, pulse.life);
   const board = useAsk<{ rows: Row[] }>(topic ? `/topics/${id}/leaderboard?limit=200` : null, beat);
   const windows = useAsk<Windows>(topic ? `/topics/${id}/windows` : null, beat);
   if (!topics.value) return <p class="empty">{pulse.lost ? "No node answers at this address." : "Asking the node for its topics…"}</p>;
@@ -32,16 +38,17 @@ export function TopicPage({ id, why, mark, pulse }: { id: string; why: string[] 
       <Headline topic={topic} epochs={epochs} loading={loading} />
       <div class="grid">
         <div class="wide">
-          {topic.spec.classification ? <Classes topic={topic} epochs={epochs} /> : <Values topic={topic} epochs={epochs} own={own.mark ?? ""} />}
-          <Weights epochs={epochs} />
+          {topic.spec.classification ? <Classes topic={topic} chart={chart} all={setAll} /> : <Values topic={topic} chart={chart} rows={board.value?.rows ?? []} epochs={epochs} own={own.mark ?? ""} all={setAll} pulse={pulse} />}
+          <Weights chart={chart} />
         </div>
         <aside>
           <Timeline windows={windows.value} topic={topic} pulse={pulse} />
           <Pay topic={topic} epochs={epochs} />
         </aside>
       </div>
+      <Rewards topic={topic} epochs={epochs} beat={height} />
       <Board topic={topic} own={own.mark ?? ""} rows={board.value?.rows ?? []} newest={epochs.findLast((e) => e.state === "scored") ?? null} />
-      {why && why[0] ? <Why topic={topic} address={why[0]} nonce={why[1] ?? ""} beat={why[1] ? 0 : beat} /> : null}
+      {why && why[0] ? <Why topic={topic} address={why[0]} nonce={why[1] ?? ""} beat={why[1] ? "" : beat} /> : null}
     </>
   );
 }
@@ -75,6 +82,7 @@ function Headline({ topic, epochs, loading }: { topic: Topic; epochs: Epoch[]; l
         {compared("plain mean", topic.mean_loss_mean) ? <span>Mean loss so far: {compared("plain mean", topic.mean_loss_mean)}, {compared("median", topic.mean_loss_median)}</span> : null}
         <span>{topic.inferers} inferers, {topic.forecasters} forecasters, {topic.reputers} reputers · rule {RULES[topic.spec.rule] ?? "?"}</span>
         <a href={`#/verify/${topic.topic_id}`}>Check this answer yourself</a>
+        <a href={`#/wallet/fund/${topic.topic_id}`}>Fund it</a>
       </p>
     </section>
   );
@@ -90,34 +98,40 @@ function Span({ value, set }: { value: number; set: (n: number) => void }) {
   );
 }
 
-function Values({ topic, epochs, own }: { topic: Topic; epochs: Epoch[]; own: string }) {
+/** The rule that a topic does not use: what would it have said? */
+const OTHER: Record<string, string> = { power: "regret", regret: "power", median: "power", mean: "power" };
+
+const NONE: Chart = { oldest: 0, next: 0, epochs: [], nonces: [], scored: [], naive: [], mean: [], median: [], low: [], high: [], loss: [], columns: [], members: [], others: { count: [], low: [], high: [], weight: [] } };
+
+function Values({ topic, chart, rows, epochs, own, all, pulse }: { topic: Topic; chart: Chart | null; rows: Row[]; epochs: Epoch[]; own: string; all: (on: boolean) => void; pulse: Pulse }) {
   const [last, setLast] = useState(100);
-  const [shown, show] = useState({ members: true, naive: false, mean: false, median: false });
+  const [shown, show] = useState({ members: true, naive: false, mean: false, median: false, other: false });
+  const rule = OTHER[RULES[topic.spec.rule] ?? ""] ?? "power";
+  const drawn = chart ?? NONE;
+  const other = useOtherwise(shown.other ? topic : null, rule, drawn.epochs[0] ?? 0, pulse.life);
   const answered = epochs.filter((e) => e.combined_at > 0);
-  const members = [...new Map(answered.flatMap((e) => e.parts.map((p) => [p.address, p.name] as const))).entries()].sort();
-  const index = new Map(members.map(([address], i) => [address, i]));
-  const lines: (number | null)[][] = members.map(() => new Array<number | null>(answered.length).fill(null));
-  answered.forEach((e, k) => e.parts.forEach((p) => {
-    const line = lines[index.get(p.address) ?? -1];
-    if (line) line[k] = p.value;
-  }));
-  const of = (pick: (e: Epoch) => number | null | undefined) => answered.map((e) => pick(e) ?? null);
-  const part = (e: Epoch) => e.parts.find((p) => p.address === own);
-  const owner = members.find(([address]) => address === own)?.[1] ?? "";
+  const marked = drawn.members.find((m) => m.address === own && m.values.some((v) => v !== null));
+  const owner = marked ? marked.name || own.slice(0, 14) : "";
+  const choices = rows.filter((r) => r.role !== "reputer").map((r): [string, string] => [r.address, r.name || r.address.slice(0, 14)]).sort((a, b) => a[1].localeCompare(b[1]));
+  if (own && owner && !choices.some(([address]) => address === own)) choices.push([own, owner]);
+  const lines = drawn.members.filter((m) => m.address !== own);
+  const others = Math.max(0, ...drawn.others.count);
   const strokes: Stroke[] = [
-    ...members.map(([, name], i): Stroke => ({ name, values: lines[i] ?? [], colour: "--member", width: 0.7, shown: shown.members })),
-    { name: "low", values: of((e) => e.interval?.p2), colour: "--band", width: 0 },
-    { name: "high", values: of((e) => e.interval?.p98), colour: "--band", width: 0 },
-    { name: "mean", values: of((e) => e.mean), colour: "--mean", width: 1.5, dash: [2, 3], shown: shown.mean },
-    { name: "median", values: of((e) => e.median), colour: "--median", width: 1.5, dash: [10, 3, 2, 3], shown: shown.median },
-    { name: "naive", values: of((e) => e.naive), colour: "--naive", width: 1.5, dash: [8, 4], shown: shown.naive },
-    ...(owner ? [{ name: owner, values: of((e) => part(e)?.value), colour: "--own", width: 2.4 }] : []),
-    { name: "network", values: of((e) => e.combined), colour: "--network", width: 2.2 },
-    // On top of the network's line, which it often touches.
-    ...(owner ? [{ name: `network without ${owner}`, values: of((e) => part(e)?.one_out), colour: "--own", width: 1.5, dash: [2, 5] }] : []),
-    { name: "truth", values: of((e) => e.truth), colour: "--truth", dots: true },
+    ...(others ? [{ name: "others from", values: drawn.others.low, colour: "--member", width: 0.5, dash: [2, 4], shown: shown.members }, { name: "others to", values: drawn.others.high, colour: "--member", width: 0.5, dash: [2, 4], shown: shown.members }] : []),
+    ...lines.map((m): Stroke => ({ name: m.name, values: m.values, colour: "--member", width: 0.7, shown: shown.members })),
+    { name: "low", values: drawn.low, colour: "--band", width: 0 },
+    { name: "high", values: drawn.high, colour: "--band", width: 0 },
+    { name: "mean", values: drawn.mean, colour: "--mean", width: 1.5, dash: [2, 3], shown: shown.mean },
+    { name: "median", values: drawn.median, colour: "--median", width: 1.5, dash: [10, 3, 2, 3], shown: shown.median },
+    { name: "naive", values: drawn.naive, colour: "--naive", width: 1.5, dash: [8, 4], shown: shown.naive },
+    ...(marked ? [{ name: owner, values: marked.values, colour: "--own", width: 2.4 }] : []),
+    { name: "network", values: drawn.columns[0]?.combined ?? [], colour: "--network", width: 2.2 },
+    // On top of the network's line, which these often touch.
+    { name: `rule ${rule}`, values: shown.other ? drawn.epochs.map((e) => other.said.get(e)?.columns[0]?.combined ?? null) : new Array<null>(drawn.epochs.length).fill(null), colour: "--other", width: 2, dash: [4, 4], shown: shown.other },
+    ...(marked ? [{ name: `network without ${owner}`, values: marked.one_out ?? new Array<null>(drawn.epochs.length).fill(null), colour: "--own", width: 1.5, dash: [2, 5] }] : []),
+    { name: "truth", values: drawn.columns[0]?.truth ?? [], colour: "--truth", dots: true },
   ];
-  const newest = answered[answered.length - 1];
+  const band = strokes.findIndex((s) => s.name === "low");
   const toggle = (key: keyof typeof shown, name: string, mark: string) => (
     <label><input type="checkbox" checked={shown[key]} onChange={() => show({ ...shown, [key]: !shown[key] })} /><i class={`mark ${mark}`} aria-hidden="true" />{name}</label>
   );
@@ -126,18 +140,22 @@ function Values({ topic, epochs, own }: { topic: Topic; epochs: Epoch[]; own: st
       <h2>Answers and truth <small>{topic.spec.unit}, by epoch</small></h2>
       <div class="controls">
         <span><i class="mark truth" aria-hidden="true" />truth</span><span><i class="mark network" aria-hidden="true" />network, 95 % band</span>
-        {toggle("members", "members", "member")}{toggle("naive", "without forecasters", "naive")}{toggle("mean", "plain mean", "mean")}{toggle("median", "median", "median")}
+        {toggle("members", "members", "member")}{toggle("naive", "without forecasters", "naive")}{toggle("mean", "plain mean", "mean")}{toggle("median", "median", "median")}{toggle("other", `what ${rule} would have said`, "other")}
         <label>highlight <select value={owner ? own : ""} onChange={(e) => { location.hash = `#/topic/${topic.topic_id}/mark/${e.currentTarget.value}`; }}>
           <option value="">nobody</option>
-          {members.map(([address, name]) => <option key={address} value={address}>{name || address.slice(0, 14)}</option>)}
+          {choices.map(([address, name]) => <option key={address} value={address}>{name}</option>)}
         </select></label>
         {owner ? <><span><i class="mark own" aria-hidden="true" />{owner}</span><span><i class="mark without" aria-hidden="true" />network without it</span></> : null}
-        <Span value={last} set={setLast} />
+        <Span value={last} set={(n) => { setLast(n); all(n === 0); }} />
       </div>
+      {shown.other ? <p class="note" role="status">{other.error ? `Rule ${rule}: ${other.error}` : !other.told ? `Computing what the rule ${rule} would have said…` : (
+        <>Rule {rule}, with the chain’s own code on the recorded inputs{other.told.since_epoch ? ` since epoch ${other.told.since_epoch}` : " of every epoch"}: {other.told.scored && other.told.mean_loss !== null && other.told.given_mean_loss
+          ? <>mean loss <b>{number(other.told.mean_loss)}</b> against {number(other.told.given_mean_loss)} of the answers that were given, <b>{percent(Math.abs(other.told.mean_loss / other.told.given_mean_loss - 1))} {other.told.mean_loss > other.told.given_mean_loss ? "worse" : "better"}</b> over {other.told.scored} epochs</> : "no epoch was scored yet"}{other.told.complete ? "" : "; still computing"}.</>
+      )}</p> : null}
       {own && !owner ? <p class="note" role="status">{own} has not answered this topic yet. Its line appears with its first answer that counts.</p> : null}
-      <Lines height={340} last={last} x={answered.map((e) => e.epoch)} strokes={strokes} band={[members.length, members.length + 1]} unit={topic.spec.unit}
-        label={newest ? `Line chart of ${answered.length} epochs up to epoch ${newest.epoch}: truth, network inference with its 95 % band, and ${members.length} members, in ${topic.spec.unit}. The newest inference is ${number(newest.combined)}.` : "No epochs yet"} />
-      <p class="note">Drag to zoom, double-click to go back.</p>
+      <Lines height={340} last={last} x={drawn.epochs} strokes={strokes} band={[band, band + 1]} unit={topic.spec.unit}
+        label={drawn.epochs.length ? `Line chart of ${drawn.epochs.length} epochs up to epoch ${drawn.epochs[drawn.epochs.length - 1]}: truth, network inference with its 95 % band, and ${drawn.members.length} members, in ${topic.spec.unit}. The newest inference is ${number(drawn.columns[0]?.combined[drawn.epochs.length - 1])}.` : "No epochs yet"} />
+      <p class="note">Drag to zoom, double-click to go back.{others ? ` The ${lines.length} members with the largest weights have lines; ${others} others lie between the dotted ones.` : ""}</p>
       <Table epochs={answered} unit={topic.spec.unit} />
     </section>
   );
@@ -156,37 +174,37 @@ function Table({ epochs, unit }: { epochs: Epoch[]; unit: string }) {
 
 const LABEL_STROKES: [string, number[] | undefined][] = [["--label0", undefined], ["--label1", [8, 4]], ["--label2", [2, 3]], ["--label3", [10, 3, 2, 3]]];
 
-function Classes({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
+function Classes({ topic, chart, all }: { topic: Topic; chart: Chart | null; all: (on: boolean) => void }) {
   const [last, setLast] = useState(50);
-  const answered = epochs.filter((e) => e.combined_at > 0 && e.columns.length > 0);
-  const labels = [...new Set(answered.flatMap((e) => e.columns.map((c) => c.label)))];
-  const column = (e: Epoch, label: string) => e.columns.find((c) => c.label === label);
+  const drawn = chart ?? NONE;
+  const labels = drawn.columns.map((c) => c.label);
   const style = (i: number) => LABEL_STROKES[i % LABEL_STROKES.length] ?? ["--label0", undefined];
-  const strokes: Stroke[] = labels.flatMap((label, i): Stroke[] => {
+  const strokes: Stroke[] = drawn.columns.flatMap((column, i): Stroke[] => {
     const [colour, dash] = style(i);
     return [
-      { name: label, values: answered.map((e) => column(e, label)?.combined ?? null), colour, width: 1.6, ...(dash ? { dash } : {}) },
-      { name: `${label} happened`, values: answered.map((e) => (column(e, label)?.truth === 1 ? (column(e, label)?.combined ?? null) : null)), colour, dots: true },
+      { name: column.label, values: column.combined, colour, width: 1.6, ...(dash ? { dash } : {}) },
+      { name: `${column.label} happened`, values: column.combined.map((said, k) => (column.truth[k] === 1 ? said : null)), colour, dots: true },
     ];
   });
   // How often something happened, by how probable it was said to be.
   const bins = Array.from({ length: 5 }, (_, i) => ({ from: i / 5, said: 0, happened: 0 }));
-  for (const e of answered) for (const c of e.columns) {
-    const bin = bins[Math.min(4, Math.floor(c.combined * 5))];
-    if (c.truth !== null && bin) {
+  for (const column of drawn.columns) column.combined.forEach((said, k) => {
+    const truth = column.truth[k] ?? null;
+    const bin = said === null ? undefined : bins[Math.min(4, Math.floor(said * 5))];
+    if (truth !== null && bin) {
       bin.said += 1;
-      bin.happened += c.truth === 1 ? 1 : 0;
+      bin.happened += truth === 1 ? 1 : 0;
     }
-  }
+  });
   return (
     <section aria-label="Probabilities by label">
       <h2>Probabilities <small>by epoch; a dot marks what happened, at the probability it was given</small></h2>
       <div class="controls">
         {labels.map((label, i) => <span key={label}><i class={`mark label${i % 4}`} aria-hidden="true" />{label}</span>)}
-        <Span value={last} set={setLast} />
+        <Span value={last} set={(n) => { setLast(n); all(n === 0); }} />
       </div>
-      <Lines height={340} last={last} x={answered.map((e) => e.epoch)} strokes={strokes} unit="%" range={[-0.03, 1.03]}
-        label={`Line chart of the probabilities of ${labels.join(", ")} over ${answered.length} epochs of ${topic.spec.title}`} />
+      <Lines height={340} last={last} x={drawn.epochs} strokes={strokes} unit="%" range={[-0.03, 1.03]}
+        label={`Line chart of the probabilities of ${labels.join(", ")} over ${drawn.epochs.length} epochs of ${topic.spec.title}`} />
       <details><summary>Is 80 % right eight times in ten?</summary>
         <div class="scroll" tabIndex={0} role="region" aria-label="Calibration"><table><thead><tr><th>said</th><th>times</th><th>happened</th></tr></thead><tbody>
           {bins.map((b) => <tr key={b.from}><td>{percent(b.from, 0)} to {percent(b.from + 0.2, 0)}</td><td>{b.said}</td><td>{b.said ? percent(b.happened / b.said, 0) : "–"}</td></tr>)}
@@ -196,22 +214,17 @@ function Classes({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
   );
 }
 
-function Weights({ epochs }: { epochs: Epoch[] }) {
-  const answered = epochs.filter((e) => e.combined_at > 0).slice(-200);
-  const newest = answered[answered.length - 1];
-  const total = new Map<string, { name: string; sum: number }>();
-  for (const e of answered) for (const p of e.parts) {
-    const entry = total.get(p.address) ?? { name: p.name || p.address.slice(0, 12), sum: 0 };
-    entry.sum += p.weight;
-    total.set(p.address, entry);
-  }
-  const top = [...total].sort((a, b) => b[1].sum - a[1].sum).slice(0, LAYERS);
-  const layers = top.map(([address, { name }]) => ({ name, values: answered.map((e) => e.parts.find((p) => p.address === address)?.weight ?? 0) }));
-  const others = answered.map((e, k) => Math.max(0, e.parts.reduce((sum, p) => sum + p.weight, 0) - layers.reduce((sum, l) => sum + (l.values[k] ?? 0), 0)));
-  layers.push({ name: "all others", values: others });
+function Weights({ chart }: { chart: Chart | null }) {
+  const drawn = chart ?? NONE;
+  const from = Math.max(0, drawn.epochs.length - 200);
+  const epochs = drawn.epochs.slice(from);
+  const lists = drawn.members.map((m) => ({ name: m.name || m.address.slice(0, 12), values: m.weights.slice(from).map((w) => w ?? 0) }));
+  const sum = (values: number[]) => values.reduce((all, v) => all + v, 0);
+  const layers = lists.sort((a, b) => sum(b.values) - sum(a.values)).slice(0, LAYERS);
+  layers.push({ name: "all others", values: epochs.map((_, k) => Math.max(0, 1 - layers.reduce((all, l) => all + (l.values[k] ?? 0), 0))) });
   return (
     <section aria-label="Weights over time">
-      <h2>Whom it trusts <small>weights, epochs {answered[0]?.epoch ?? 0} to {newest?.epoch ?? 0}</small></h2>
+      <h2>Whom it trusts <small>weights, epochs {epochs[0] ?? 0} to {epochs[epochs.length - 1] ?? 0}</small></h2>
       <Stack height={200} layers={layers} label={`Stacked weights over time; now ${layers.map((l) => `${l.name} ${percent(l.values[l.values.length - 1], 0)}`).join(", ")}`} />
     </section>
   );
@@ -219,8 +232,9 @@ function Weights({ epochs }: { epochs: Epoch[] }) {
 
 function Timeline({ windows, topic, pulse }: { windows: Windows | null; topic: Topic; pulse: Pulse }) {
   const height = pulse.status?.height ?? 0;
-  const left = Math.max(1, (windows?.next_epoch_block ?? topic.next_epoch_block) - (windows?.height ?? height));
-  const seconds = pulse.blockMs ? `about ${Math.max(1, Math.round((left * pulse.blockMs) / 1000))} s` : "in how many seconds is known after a few blocks";
+  const left = Math.max(1, Math.max(windows?.next_epoch_block ?? 0, topic.next_epoch_block) - height);
+  const wait = (blocks: number) => (pulse.blockMs ? `${Math.max(1, Math.round((Math.max(1, blocks) * pulse.blockMs) / 1000))} s` : "");
+  const seconds = pulse.blockMs ? `next window in about ${wait(left)}` : "in how many seconds is known after a few blocks";
   const range = (a: number, b: number) => (a === b ? `block ${a}` : `blocks ${a}–${b}`);
   return (
     <section class="timeline" aria-label="Windows">
@@ -229,9 +243,89 @@ function Timeline({ windows, topic, pulse }: { windows: Windows | null; topic: T
       <ol>
         {(windows?.windows ?? []).slice(-4).map((w) => (
           <li key={w.nonce} class={w.state}><b>epoch {w.epoch}</b> {w.state === "open" ? "takes answers" : "waits for truth"}
+            <Steps w={w} height={height} wait={wait} />
             <small>answers in {range(w.worker_first, w.worker_last)}, truth in {range(w.truth_first, w.truth_last)}</small></li>
         ))}
       </ol>
+    </section>
+  );
+}
+
+/** An epoch's way from its question to its score, with the part that is behind it. */
+function Steps({ w, height, wait }: { w: Windows["windows"][number]; height: number; wait: (blocks: number) => string }) {
+  const first = w.worker_first - 1;
+  const all = Math.max(1, w.truth_last - first);
+  const at = (block: number) => `${Math.min(100, Math.max(0, ((block - first) / all) * 100))}%`;
+  const scored = w.truth_last - height;
+  return (
+    <span class="steps-bar" title={`asked in block ${first}, scored at the end of block ${w.truth_last}`}>
+      <svg width="100%" height="12" role="img" aria-label={`block ${height} of ${first} to ${w.truth_last}`}>
+        <rect x="0" y="3" width="100%" height="6" class="way" />
+        <rect x={at(first)} y="3" width={`${((w.worker_last - first) / all) * 100}%`} height="6" class="answers" />
+        <rect x={at(w.truth_first - 1)} y="3" width={`${((w.truth_last - w.truth_first + 1) / all) * 100}%`} height="6" class="truths" />
+        <circle cx={at(height)} cy="6" r="5" class="now" />
+      </svg>
+      <small>scored with block {w.truth_last}{scored > 0 && wait(scored) ? `, in ${wait(scored)}` : ""}</small>
+    </span>
+  );
+}
+
+const ACTORS = 8;
+
+/** From new tokens, funding and fees to everybody who was paid for the newest scored epoch. */
+function Rewards({ topic, epochs, beat }: { topic: Topic; epochs: Epoch[]; beat: number }) {
+  const emission = useAsk<QueryEmissionResponse>("/emission", Math.floor(beat / 10)).value;
+  const scored = epochs.findLast((e) => e.state === "scored");
+  if (!scored || !emission) return <section aria-label="Rewards" class="rewards"><h2>How pay flows</h2><p class="empty">{scored ? "Asking…" : "Appears with the first scored epoch."}</p></section>;
+  const coins = (amount: bigint) => Number(amount / 10n ** 9n) / 1e9;
+  const nodes: FlowNode[] = [];
+  const links: FlowLink[] = [];
+  const node = (id: string, column: number, name: string, amount: bigint, note = "") =>
+    amount > 0n && nodes.push({ id, column, name: `${name}: ${allo(amount)}`, value: coins(amount), said: `${name}: ${exactAllo(amount)}${note}` });
+  const link = (from: string, to: string, amount: bigint, said: string) => links.push({ from, to, value: coins(amount), said: `${said}: ${exactAllo(amount)}` });
+  // All of it for the blocks of one epoch.
+  const blocks = BigInt(Math.max(1, topic.spec.epoch_length));
+  const [all, keepers, topics] = [whole(emission.block_emission) * blocks, whole(emission.block_validators) * blocks, whole(emission.block_topics) * blocks];
+  const [could, paid] = [whole(scored.topic_reward), whole(scored.reward)];
+  const others = topics > could ? topics - could : 0n;
+  const source = whole(emission.ecosystem_balance) >= whole(emission.block_emission) ? "funding and fees" : "new tokens";
+  node("source", 0, source, all > 0n ? all : could, "; taken from the ecosystem account, where funding and fees go, and minted as far as that runs short");
+  if (all > 0n) {
+    node("keepers", 1, "validators of blocks", keepers);
+    link("source", "keepers", keepers, "to validators and their delegators");
+    node("others", 1, "other topics and subnets", others);
+    link("source", "others", others, "to other topics and subnets");
+  }
+  node("topic", 1, `topic ${topic.topic_id}`, could);
+  link("source", "topic", could, `to topic ${topic.topic_id}`);
+  const sum = (list: { reward: string }[]) => list.reduce((total, one) => total + whole(one.reward), 0n);
+  const roles: [string, string, { name: string; address: string; reward: string }[]][] = [
+    ["inferers", "inferers", scored.parts.filter((p) => !p.forecaster)], ["forecasters", "forecasters", scored.parts.filter((p) => p.forecaster)],
+    ["reputers", "reputers and delegators", scored.truths],
+  ];
+  for (const [id, name, members] of roles) {
+    const total = sum(members);
+    node(id, 2, name, total);
+    link("topic", id, total, `to ${name}`);
+    const sorted = members.filter((m) => whole(m.reward) > 0n).sort((a, b) => (whole(b.reward) > whole(a.reward) ? 1 : -1));
+    for (const m of sorted.slice(0, ACTORS)) {
+      const key = `${id}/${m.address}`;
+      node(key, 3, m.name || m.address.slice(0, 12), whole(m.reward));
+      link(id, key, whole(m.reward), m.name || m.address);
+    }
+    const rest = sum(sorted.slice(ACTORS));
+    node(`${id}/rest`, 3, sorted.length - ACTORS === 1 ? "1 other" : `${sorted.length - ACTORS} others`, rest);
+    link(id, `${id}/rest`, rest, "others");
+  }
+  if (could > paid) {
+    node("kept", 2, "stays in the pot", could - paid);
+    link("topic", "kept", could - paid, "stays in the pot");
+  }
+  return (
+    <section aria-label="Rewards" class="rewards">
+      <h2>How pay flows <small>ALLO, epoch {scored.epoch}: {topic.spec.epoch_length} {topic.spec.epoch_length === 1 ? "block" : "blocks"} of emission</small></h2>
+      <Flow nodes={nodes} links={links} height={280}
+        label={`Of ${allo(all)} ALLO, topic ${topic.topic_id} received ${allo(could)} and paid ${allo(paid)}: ${roles.map(([, name, members]) => `${name} ${allo(sum(members))}`).join(", ")}`} />
     </section>
   );
 }

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { useAsk, type Explanation, type Line, type Topic } from "../node";
 import { allo, exactAllo, number } from "../units";
 
-export function Why({ topic, address, nonce, beat }: { topic: Topic; address: string; nonce: string; beat: number }) {
+export function Why({ topic, address, nonce, beat }: { topic: Topic; address: string; nonce: string; beat: string }) {
   const id = topic.topic_id;
   const path = nonce ? `/topics/${id}/epochs/${encodeURIComponent(nonce)}/explain/${encodeURIComponent(address)}` : `/topics/${id}/explain/${encodeURIComponent(address)}`;
   const asked = useAsk<Explanation>(path, beat);

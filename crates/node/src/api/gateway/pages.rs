@@ -17,6 +17,7 @@ use crate::{
 /// Ports of the doors beside this one.
 #[derive(Copy, Clone, Default)]
 pub(crate) struct Ports {
+    pub rest: Option<u16>,
     pub grpc: Option<u16>,
     pub rpc: Option<u16>,
 }
@@ -32,6 +33,7 @@ pub(crate) async fn chain(
     Extension(ports): Extension<Ports>,
     headers: HeaderMap,
 ) -> Result<Response, Status> {
+    let development = node.has_faucet();
     let (id, price) = about(node).await?;
     let here = Here::of(&headers);
     let door = |port: Option<u16>| port.map(|port| json!({ "address": here.at(port) })).into_iter();
@@ -55,6 +57,8 @@ pub(crate) async fn chain(
             "rpc": door(ports.rpc).collect::<Vec<_>>(),
             "grpc": grpc.into_iter().collect::<Vec<_>>(),
         },
+        // Whether addresses that nobody has heard of are given tokens here.
+        "development": development,
         "docs": format!("{}/docs", here.whole),
         "openapi": format!("{}/openapi.json", here.whole),
     }))
@@ -76,7 +80,8 @@ pub(crate) async fn keplr(
         "chainId": id,
         "chainName": format!("Dodona ({id})"),
         "rpc": ports.rpc.map(|port| here.at(port)),
-        "rest": here.whole,
+        // The door that browsers of any page may ask: the dashboard's own is for itself.
+        "rest": ports.rest.map_or_else(|| here.whole.clone(), |port| here.at(port)),
         "bip44": { "coinType": 118 },
         "bech32Config": {
             "bech32PrefixAccAddr": PREFIX,

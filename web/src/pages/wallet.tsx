@@ -1,0 +1,160 @@
+// The wallet: on a development network a key of this tab, elsewhere Keplr; to delegate, to stake and to fund. The node
+// never sees a key: it is handed signed transactions, like by any wallet.
+import { useEffect, useState } from "preact/hooks";
+import { ask, page, Refused, useAsk, type Pulse, type Receipt, type Row, type Topic } from "../node";
+import { Figure } from "../parts";
+import { allo, exactAllo, short } from "../units";
+import type { Deed, Keplr, Signer } from "../wallet/wallet";
+
+const loadWallet = () => import("../wallet/wallet");
+type Tools = Awaited<ReturnType<typeof loadWallet>>;
+/** One for the whole page: whoever has connected stays so while it is open. */
+let connected: Signer | null = null;
+
+interface Card { chain_id: string; development: boolean; fees: { fee_tokens: { average_gas_price: number }[] } }
+interface Info { info: { account_number: string; sequence: string } }
+
+/** Gas of one message, with room; what is not used is paid all the same. */
+const GAS = 300_000;
+/** How long a transaction may take to be in a block, ms. */
+const PATIENCE = 30_000;
+
+const keplrHere = () => (globalThis as { keplr?: Keplr }).keplr ?? null;
+
+/** The account as the chain has it; on a development network the question brings the first tokens. */
+const account = async (address: string) => (await ask<Info>(`/cosmos/auth/v1beta1/account_info/${address}`)).info;
+
+async function send(signer: Signer, card: Card, deed: Deed): Promise<Receipt> {
+  const terms = { chainId: card.chain_id, account: await account(signer.address), gas: GAS, gasPrice: card.fees.fee_tokens[0]?.average_gas_price ?? 1 };
+  const bytes = await signer.sign(deed, terms);
+  const answer = await fetch("/dodona/v1/txs", { method: "POST", headers: { "content-type": "application/octet-stream" }, body: new Blob([new Uint8Array(bytes)]) });
+  const said = (await answer.json()) as { hash?: string; error?: string };
+  if (!said.hash) throw new Refused(answer.status, said.error ?? `status ${answer.status}`);
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    // This question is held back until the transaction is in a block, or some seconds.
+    const waits = await ask<unknown>(`/cosmos/tx/v1beta1/txs/${said.hash}`).then(() => false, (error) => error instanceof Refused && error.status === 404);
+    if (!waits || Date.now() > end) return page<Receipt>(`/txs/${said.hash}`);
+  }
+}
+
+export function WalletPage({ wish, pulse }: { wish: string[]; pulse: Pulse }) {
+  const card = useAsk<Card>("/.well-known/dodona/chain.json", pulse.life, ask).value;
+  const [tools, setTools] = useState<Tools | null>(null);
+  const [signer, setSigner] = useState<Signer | null>(connected);
+  const [said, say] = useState("");
+  const [keplr, setKeplr] = useState(keplrHere);
+  useEffect(() => {
+    loadWallet().then(setTools, () => say("The part of the page that signs cannot be loaded: does the node answer?"));
+    // Extensions come a moment after the page.
+    const later = setTimeout(() => setKeplr(keplrHere()), 800);
+    return () => clearTimeout(later);
+  }, []);
+  const beat = `${pulse.status?.height ?? 0}/${pulse.life}`;
+  const balance = useAsk<{ exists: boolean; balance: string }>(signer ? `/accounts/${signer.address}` : null, beat).value;
+
+  const connect = async (make: (tools: Tools, card: Card) => Promise<Signer>) => {
+    if (!tools || !card) return;
+    say("");
+    try {
+      const made = await make(tools, card);
+      connected = made;
+      setSigner(made);
+      // Brings the first tokens on a development network.
+      await account(made.address).catch(() => undefined);
+    } catch (error) {
+      say(error instanceof Error ? error.message : String(error));
+    }
+  };
+  const forget = () => { connected = null; setSigner(null); };
+
+  return (
+    <section aria-label="Wallet">
+      <h1>Wallet</h1>
+      {!card ? <p class="empty">{pulse.lost ? "No node answers at this address." : "Asking…"}</p> : !signer ? (
+        <>
+          <p>{card.development ? "This is a development network: a test wallet is a key made in this tab, which the node’s purse gives tokens to. It is gone when the tab is closed." : "Connect a wallet to delegate, to stake and to fund. The key stays in the wallet."}</p>
+          <div class="controls">
+            {card.development ? <button class="main" disabled={!tools} onClick={() => connect(async (t) => t.testSigner())}>Make a test wallet</button> : null}
+            {keplr ? <button class={card.development ? "" : "main"} disabled={!tools} onClick={() => connect(async (t, c) => t.keplrSigner(keplr, c.chain_id, await ask("/.well-known/keplr/chain.json")))}>Connect Keplr</button>
+              : <span class="note">No Keplr in this browser.</span>}
+          </div>
+        </>
+      ) : (
+        <>
+          <dl class="figures row">
+            <Figure name="signed by">{signer.name}</Figure>
+            <Figure name="address"><a href={`#/account/${signer.address}`} title={signer.address}>{short(signer.address, 16, 8)}</a></Figure>
+            <Figure name="balance">{balance?.exists ? <span id="balance" title={exactAllo(balance.balance)}>{allo(balance.balance)} ALLO</span> : card.development ? "the first tokens are on their way" : "nothing yet"}</Figure>
+          </dl>
+          <div class="controls"><button onClick={forget}>Disconnect</button></div>
+          {tools ? <Deeds tools={tools} signer={signer} card={card} wish={wish} /> : null}
+        </>
+      )}
+      <p class="note" role="alert">{said}</p>
+    </section>
+  );
+}
+
+type Kind = "fund" | "reputer" | "validator" | "subnet";
+const KINDS: [Kind, string][] = [["fund", "fund a topic"], ["reputer", "stake behind a reputer"], ["validator", "delegate to a validator"], ["subnet", "stake in a subnet"]];
+
+/** One form for everything that can be sent; where it was asked from is filled in. */
+function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; card: Card; wish: string[] }) {
+  const [kind, setKind] = useState<Kind>(KINDS.find(([k]) => k === wish[0])?.[0] ?? "fund");
+  const [group, setGroup] = useState(wish[0] === kind ? (wish[1] ?? "") : "");
+  const [upon, setUpon] = useState(wish[0] === kind ? (wish[2] ?? (kind === "validator" ? (wish[1] ?? "") : "")) : "");
+  const [typed, setTyped] = useState("1");
+  const [busy, setBusy] = useState(false);
+  const [said, say] = useState<{ text: string; hash?: string; good?: boolean }>({ text: "" });
+  const topics = useAsk<{ topics: Topic[] }>(kind === "fund" || kind === "reputer" ? "/topics?limit=50" : null).value?.topics ?? [];
+  const topic = topics.find((t) => String(t.topic_id) === group) ?? topics[0];
+  const rows = useAsk<{ rows: Row[] }>(kind === "reputer" && topic ? `/topics/${topic.topic_id}/leaderboard?limit=200` : null).value?.rows ?? [];
+  const validators = useAsk<{ validators: { operator: string; name: string; status: string }[] }>(kind === "validator" ? "/validators" : null).value?.validators ?? [];
+  const subnets = useAsk<{ subnets: { netuid: number; name: string }[] }>(kind === "subnet" ? "/subnets?limit=200" : null).value?.subnets ?? [];
+  const subnet = subnets.find((s) => String(s.netuid) === group) ?? subnets[0];
+  const neurons = useAsk<{ neurons: { uid: number; hotkey: string; permit: boolean }[] }>(subnet ? `/subnets/${subnet.netuid}/metagraph` : null).value?.neurons ?? [];
+  const groups: [string, string][] = kind === "subnet" ? subnets.map((s) => [String(s.netuid), `${s.netuid} · ${s.name}`]) : kind === "validator" ? [] : topics.map((t) => [String(t.topic_id), `${t.topic_id} · ${t.spec.title}`]);
+  const members: [string, string][] = kind === "reputer" ? rows.filter((r) => r.role === "reputer").map((r) => [r.address, r.name || short(r.address)])
+    : kind === "validator" ? validators.map((v) => [v.operator, `${v.name || short(v.operator)}${v.status === "bonded" ? "" : `, ${v.status}`}`])
+    : kind === "subnet" ? neurons.map((n) => [n.hotkey, `uid ${n.uid}, ${short(n.hotkey)}${n.permit ? ", validates" : ""}`]) : [];
+  const whom = members.find(([key]) => key === upon)?.[0] ?? members[0]?.[0] ?? "";
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    const uallo = tools.amount(typed);
+    if (uallo === null) return say({ text: `“${typed}” is no amount: a number above 0, in ALLO, with at most 18 digits after the point` });
+    const from = signer.address;
+    const deed = kind === "fund" && topic ? tools.fund(from, topic.topic_id, uallo)
+      : kind === "reputer" && topic && whom ? tools.backReputer(from, topic.topic_id, whom, uallo)
+      : kind === "validator" && whom ? tools.delegate(from, whom, uallo)
+      : kind === "subnet" && subnet && whom ? tools.stake(from, whom, subnet.netuid, uallo) : null;
+    if (!deed) return say({ text: "there is nobody to choose: see the pages of topics, validators and subnets" });
+    setBusy(true);
+    say({ text: "signed and sent when the wallet agrees; then it waits for a block…" });
+    try {
+      const receipt = await send(signer, card, deed);
+      say(receipt.code === 0 ? { text: `done, in block ${receipt.height}`, hash: receipt.hash, good: true } : { text: `refused in block ${receipt.height}: ${receipt.log}`, hash: receipt.hash });
+    } catch (error) {
+      say({ text: error instanceof Error ? error.message : String(error) });
+    }
+    setBusy(false);
+  };
+  return (
+    <form class="deeds" onSubmit={submit}>
+      <h2>Send</h2>
+      <fieldset class="choice left"><legend class="unseen">What to do</legend>
+        {KINDS.map(([k, name]) => <label key={k}><input type="radio" name="kind" checked={kind === k} onChange={() => { setKind(k); setGroup(""); setUpon(""); say({ text: "" }); }} />{name}</label>)}
+      </fieldset>
+      <div class="controls">
+        {kind === "validator" ? null : <label>{kind === "subnet" ? "subnet" : "topic"} <select name="group" value={String(kind === "subnet" ? (subnet?.netuid ?? "") : (topic?.topic_id ?? ""))} onChange={(e) => { setGroup(e.currentTarget.value); setUpon(""); }}>
+          {groups.map(([key, name]) => <option key={key} value={key}>{name}</option>)}</select></label>}
+        {kind === "fund" ? null : <label>{kind === "validator" ? "validator" : "upon"} <select name="upon" value={whom} onChange={(e) => setUpon(e.currentTarget.value)}>
+          {members.map(([key, name]) => <option key={key} value={key}>{name}</option>)}</select></label>}
+        <label>ALLO <input name="amount" inputMode="decimal" size={12} maxLength={32} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" /></label>
+        <button class="main" type="submit" disabled={busy}>{busy ? "Sending…" : "Sign and send"}</button>
+      </div>
+      <p role="status" id="outcome" class={said.good ? "verdict good" : said.hash ? "verdict bad" : ""}>{said.text} {said.hash ? <a href={`#/tx/${said.hash}`}>the transaction</a> : null}</p>
+      <p class="note">It costs a fee of {GAS.toLocaleString("en").replaceAll(",", "\u202f")} gas. What a subnet’s token costs is settled at the end of the block; a subnet’s page shows its price.</p>
+    </form>
+  );
+}
