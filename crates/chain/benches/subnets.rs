@@ -41,8 +41,10 @@ impl Network {
     fn new() -> Self {
         let keys: Vec<AccountKey> = (0..=MEMBERS).map(|i| AccountKey::from_seed(i as u64, "bench")).collect();
         let names: Vec<String> = keys.iter().map(|key| key.address().to_string()).collect();
-        let account =
-            |address: &String| GenesisAccount { address: address.clone(), balance: 10_000_000 * ALLO };
+        let account = |address: &String| {
+            let balance = if *address == names[0] { 50_000_000 * ALLO } else { 100 * ALLO };
+            GenesisAccount { address: address.clone(), balance }
+        };
         let genesis = Genesis {
             chain_id: "bench-1".into(),
             time_ms: 1,
@@ -131,10 +133,14 @@ fn main() {
         ("burn_increase_mult", "1"),
         ("emission_enabled", "true"),
     ]);
-    let mut messages = Vec::new();
+    // A new tempo begins at once: so the epochs of no two subnets fall into the same block.
     for netuid in 1..=subnets {
         let (sender, set) = (owner(), set.clone());
-        messages.push((0, pack(url::SET_HYPERPARAMETERS, &MsgSetHyperparameters { sender, netuid, set })));
+        let message = MsgSetHyperparameters { sender, netuid, set };
+        network.run(vec![(0, pack(url::SET_HYPERPARAMETERS, &message))]);
+    }
+    let mut messages = Vec::new();
+    for netuid in 1..=subnets {
         messages.push((0, pack(url::START_SUBNET, &MsgStartSubnet { sender: owner(), netuid })));
         for hotkey in &names[2..=MEMBERS] {
             let (sender, hotkey) = (owner(), hotkey.clone());
@@ -157,7 +163,7 @@ fn main() {
         }
     }
     network.run(messages);
-    for _ in 0..subnets {
+    for _ in 0..2 * subnets {
         network.run(Vec::new()); // permits come with an epoch
     }
     let miners: Vec<u32> = (VALIDATORS as u32..MEMBERS as u32).collect();
