@@ -126,9 +126,11 @@ function Search() {
     event.preventDefault();
     const words = String(new FormData(event.currentTarget as HTMLFormElement).get("q") ?? "");
     if (!words.trim()) return;
+    const from = location.hash;
     try {
       const to = await find(words);
-      if (to) location.hash = to;
+      // Whoever has gone elsewhere meanwhile stays there.
+      if (to && location.hash === from) location.hash = to;
       say(to ? "" : "nothing is called so: a height, a hash, an address, topic 1, subnet 1, or a name");
     } catch (error) {
       say(error instanceof Refused ? error.message : "the node does not answer");

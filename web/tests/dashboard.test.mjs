@@ -236,6 +236,7 @@ test("a subnet is listed, found, and shown with its judges, its pool and its pay
   assert.equal(judged[0].weights.length, 3);
   await page.check("section[aria-label='Who judges whom'] input >> nth=1");
   await sees("section[aria-label='Who judges whom']", /uid 0|No bonds yet/);
+  await go("#/subnets");
   await page.fill("input[name=q]", "prose");
   await page.press("input[name=q]", "Enter");
   await until("the page of the subnet", async () => page.url().endsWith("#/subnet/1"));

@@ -165,6 +165,18 @@ export interface QueryRulesResponse {
   rules: Setting[];
 }
 
+export interface QueryColdkeySwapRequest {
+  coldkey: string;
+}
+
+export interface QueryColdkeySwapResponse {
+  announced: number;
+  from_block: number;
+  digest: string;
+  disputed: boolean;
+  again_from: number;
+}
+
 export interface MsgCreateSubnet {
   sender: string;
   hotkey: string;
@@ -308,4 +320,42 @@ export interface MsgTriggerEpoch {
 export interface MsgDissolveSubnet {
   sender: string;
   netuid: number;
+}
+
+export interface MsgUnstakeAll {
+  sender: string;
+  hotkey: string;
+  to_root: boolean;
+}
+
+export interface MsgTrimSubnet {
+  sender: string;
+  netuid: number;
+  max_uids: number;
+}
+
+export interface MsgSwapHotkey {
+  sender: string;
+  hotkey: string;
+  new_hotkey: string;
+  netuid: number;
+}
+
+export interface MsgAnnounceColdkeySwap {
+  sender: string;
+  digest: string;
+}
+
+export interface MsgSwapColdkey {
+  sender: string;
+  new_coldkey: string;
+}
+
+export interface MsgDisputeColdkeySwap {
+  sender: string;
+}
+
+export interface MsgResetColdkeySwap {
+  sender: string;
+  coldkey: string;
 }
