@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_malachitebft_core_types as core_types;
 use arc_malachitebft_signing as provider;
@@ -53,6 +53,18 @@ pub enum GuardError {
         /// Chain and key of this node.
         wanted: String,
     },
+}
+
+/// A mark that did not get onto the disk.
+#[derive(Debug, ThisError)]
+#[error(
+    "{} cannot be written, so nothing can be signed: {}{cause}; make room or mend the disk, then start again",
+    .path.display(),
+    if .cause.kind() == ErrorKind::StorageFull { "the disk is full: " } else { "input or output failed: " }
+)]
+struct Unwritten {
+    path: PathBuf,
+    cause: io::Error,
 }
 
 /// Order of what is signed within a round.
@@ -199,6 +211,8 @@ pub struct Guard {
     path: PathBuf,
     owner: String,
     last: Mutex<Mark>,
+    /// Why its file could not be written.
+    lost: OnceLock<Unwritten>,
 }
 
 impl Guard {
@@ -222,7 +236,7 @@ impl Guard {
                 last
             }
         };
-        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(last) })
+        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(last), lost: OnceLock::new() })
     }
 
     /// Allows a signature, once it is on disk that it was given.
@@ -232,8 +246,12 @@ impl Guard {
         let next = last.after(request, domain)?;
         if next != *last {
             let text = write(&self.owner, &next);
-            replace(&self.path, text.as_bytes())
-                .map_err(|e| SignError::Failed(format!("{}: {e}", self.path.display())))?;
+            replace(&self.path, text.as_bytes()).map_err(|e| {
+                let told = SignError::Failed(format!("{}: {e}", self.path.display()));
+                // The first reason is the one that counts.
+                let _ = self.lost.set(Unwritten { path: self.path.clone(), cause: e });
+                told
+            })?;
             *last = next;
         }
         Ok(())
@@ -317,6 +335,12 @@ impl Guarded {
 
     pub(super) fn public_key(&self) -> PublicKey {
         self.signer.public_key()
+    }
+
+    /// Whether the guard's file could not be written, and why: such a validator would be silent for good, and nobody
+    /// would know the reason.
+    pub(super) fn unwritten(&self) -> Option<String> {
+        self.guard.as_ref()?.lost.get().map(ToString::to_string)
     }
 
     fn sign(&self, request: &SignRequest<'_>) -> Signature {
@@ -424,6 +448,20 @@ mod tests {
 
     fn unsigned(g: &Guarded, vote: Vote) -> Option<SignedVote<Ctx>> {
         g.spoken(SignedVote::new(vote, Signature::NONE))
+    }
+
+    #[test]
+    fn a_guard_that_cannot_write_signs_nothing_and_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("home");
+        fs::create_dir(&folder).unwrap();
+        let guarded = guarded(&folder.join("sign_state.json"));
+        assert_eq!(guarded.unwritten(), None);
+        fs::remove_dir(&folder).unwrap();
+        let vote = vote(VoteType::Prevote, 1, 0, 1);
+        assert_eq!(guarded.sign(&SignRequest::Vote(&vote)), Signature::NONE);
+        let why = guarded.unwritten().unwrap();
+        assert!(why.contains("sign_state.json cannot be written") && why.contains("start again"), "{why}");
     }
 
     #[test]

@@ -129,6 +129,9 @@ impl Host {
     pub(super) fn run(&mut self, mut channels: Channels<Ctx>) -> Result<(), EngineError> {
         while let Some(message) = channels.consensus.blocking_recv() {
             self.handle(message, &channels)?;
+            if let Some(reason) = self.signer.unwritten() {
+                return Err(EngineError::Unsigned(reason));
+            }
         }
         Err(EngineError::Stopped)
     }
