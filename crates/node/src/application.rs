@@ -115,7 +115,9 @@ impl ChainApplication {
             0 => BlockId::default(),
             height => {
                 let name = records::block_id(app.store(), height).map_err(Fatal::new)?;
-                BlockId(name.ok_or_else(|| Fatal::new("results of the last block are missing"))?)
+                let missing = "results of the last block are missing, as in the home of an earlier program: move \
+                               chain.redb away and start, the node gets it from its peers";
+                BlockId(name.ok_or_else(|| Fatal::new(missing))?)
             }
         };
         heads.send_replace(Head { height: tip.height, block_id: last_block.0 });
