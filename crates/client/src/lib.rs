@@ -3,6 +3,7 @@
 
 mod http;
 pub mod keys;
+pub mod staking;
 mod wallet;
 
 use dodona_proto::{

@@ -9,8 +9,8 @@ use std::{io::IsTerminal, process::ExitCode};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-/// A node takes transactions apart all day; the system's allocator took 15 % of its time under load, and gave memory of
-/// one thread back to others late.
+/// A node takes transactions apart all day; the system's allocator took 15 % of its time under
+/// load (docs/reliability.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -12,7 +12,6 @@ pub mod processes;
 mod random;
 pub mod report;
 pub mod subnet;
-mod turnover;
 pub mod world;
 
 pub use local::LocalChain;

@@ -2,7 +2,7 @@
 //! The demo, the backtest and the tests all begin here, with the same transactions.
 
 use dodona_chain::{Genesis, GenesisAccount, GenesisValidator, Params};
-use dodona_client::{Client, ClientError, Transport};
+use dodona_client::{Client, ClientError, Transport, staking::Commission};
 use dodona_participant::{
     forecaster::{self, Forecaster},
     model,
@@ -79,6 +79,11 @@ pub fn judges(rule: Rule, season: usize) -> Vec<Box<dyn Forecaster>> {
         Rule::Unspecified | Rule::Power | Rule::Regret => forecaster::built_in(season),
     }
 }
+
+/// What operators of made-up validators keep.
+pub const COMMISSION: Commission = Commission { rate: 10, max: 20, max_change: 1 };
+/// More gas than a message about a validator's stake takes.
+pub const STAKING_GAS: u64 = 300_000;
 
 /// Key of a participant.
 pub fn key(seed: u64, name: &str) -> AccountKey {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_malachitebft_core_types as core_types;
 use arc_malachitebft_signing as provider;
@@ -23,7 +23,7 @@ use crate::types::{BlockId, Ctx, Extension, Hash32, Height, PartInit, Proposal, 
 /// Largest file that is read as a guard's.
 const MAX_BYTES: u64 = 4096;
 
-/// Why a guard does not open.
+/// Why a guard does not open, or cannot go on.
 #[derive(Debug, ThisError)]
 pub enum GuardError {
     /// The file cannot be read or written.
@@ -53,18 +53,18 @@ pub enum GuardError {
         /// Chain and key of this node.
         wanted: String,
     },
-}
-
-/// A mark that did not get onto the disk.
-#[derive(Debug, ThisError)]
-#[error(
-    "{} cannot be written, so nothing can be signed: {}{cause}; make room or mend the disk, then start again",
-    .path.display(),
-    if .cause.kind() == ErrorKind::StorageFull { "the disk is full: " } else { "input or output failed: " }
-)]
-struct Unwritten {
-    path: PathBuf,
-    cause: io::Error,
+    /// What is to be signed cannot be written down, so nothing can be signed.
+    #[error(
+        "{} cannot be written, so nothing can be signed: {}{cause}; make room or mend the disk, then start again",
+        .path.display(),
+        if .cause.kind() == ErrorKind::StorageFull { "the disk is full: " } else { "input or output failed: " }
+    )]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
 }
 
 /// Order of what is signed within a round.
@@ -212,7 +212,7 @@ pub struct Guard {
     owner: String,
     last: Mutex<Mark>,
     /// Why its file could not be written.
-    lost: OnceLock<Unwritten>,
+    lost: Mutex<Option<GuardError>>,
 }
 
 impl Guard {
@@ -236,7 +236,7 @@ impl Guard {
                 last
             }
         };
-        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(last), lost: OnceLock::new() })
+        Ok(Self { path: path.to_path_buf(), owner, last: Mutex::new(last), lost: Mutex::default() })
     }
 
     /// Allows a signature, once it is on disk that it was given.
@@ -248,8 +248,8 @@ impl Guard {
             let text = write(&self.owner, &next);
             replace(&self.path, text.as_bytes()).map_err(|e| {
                 let told = SignError::Failed(format!("{}: {e}", self.path.display()));
-                // The first reason is the one that counts.
-                let _ = self.lost.set(Unwritten { path: self.path.clone(), cause: e });
+                let lost = GuardError::Unwritten { path: self.path.clone(), cause: e };
+                self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(lost);
                 told
             })?;
             *last = next;
@@ -337,10 +337,10 @@ impl Guarded {
         self.signer.public_key()
     }
 
-    /// Whether the guard's file could not be written, and why: such a validator would be silent for good, and nobody
+    /// Why the guard's file could not be written, told once: such a validator would be silent for good, and nobody
     /// would know the reason.
-    pub(super) fn unwritten(&self) -> Option<String> {
-        self.guard.as_ref()?.lost.get().map(ToString::to_string)
+    pub(super) fn unwritten(&self) -> Option<GuardError> {
+        self.guard.as_ref()?.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn sign(&self, request: &SignRequest<'_>) -> Signature {
@@ -456,11 +456,11 @@ mod tests {
         let folder = dir.path().join("home");
         fs::create_dir(&folder).unwrap();
         let guarded = guarded(&folder.join("sign_state.json"));
-        assert_eq!(guarded.unwritten(), None);
+        assert!(guarded.unwritten().is_none());
         fs::remove_dir(&folder).unwrap();
         let vote = vote(VoteType::Prevote, 1, 0, 1);
         assert_eq!(guarded.sign(&SignRequest::Vote(&vote)), Signature::NONE);
-        let why = guarded.unwritten().unwrap();
+        let why = guarded.unwritten().unwrap().to_string();
         assert!(why.contains("sign_state.json cannot be written") && why.contains("start again"), "{why}");
     }
 

@@ -130,7 +130,7 @@ impl Host {
         while let Some(message) = channels.consensus.blocking_recv() {
             self.handle(message, &channels)?;
             if let Some(reason) = self.signer.unwritten() {
-                return Err(EngineError::Unsigned(reason));
+                return Err(reason.into());
             }
         }
         Err(EngineError::Stopped)

@@ -284,12 +284,9 @@ pub enum EngineError {
     /// Nobody can reach us there.
     #[error("cannot listen at {0}: {1}; choose another address, or end what listens there")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// The double-sign guard does not open.
+    /// The double-sign guard does not open, or cannot go on.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// The double-sign guard cannot write down what is to be signed.
-    #[error("{0}")]
-    Unsigned(String),
     /// The engine has stopped working, and lives on only to be looked at.
     #[error(
         "the engine stopped for safety: its log {0} could not be written or read. If the disk is full, make room; if the log is damaged, move it away (a double-sign guard keeps the validator silent where it has spoken); then start again"

@@ -2,10 +2,10 @@
 //! trying before sending, and what is said afterwards.
 
 use anyhow::{Context, Result, bail};
-use dodona_client::{Client, Http, Wallet};
+use dodona_client::{Client, Http, Wallet, staking};
 use dodona_proto::{
-    Address, DENOM,
-    cosmos::{bank::v1beta1::MsgSend, base::v1beta1::Coin},
+    Address,
+    cosmos::bank::v1beta1::MsgSend,
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
         MsgDelegateStake, MsgRemoveDelegateStake, MsgRemoveStake,
@@ -24,11 +24,6 @@ use crate::{
 
 /// Gas of a transaction before and beside its messages, and of one message that moves tokens, with room.
 const GAS: (u64, u64) = (100_000, 100_000);
-
-/// So many uallo, on the wire.
-pub(super) fn coin(amount: u128) -> Coin {
-    Coin { denom: DENOM.into(), amount: amount.to_string() }
-}
 
 /// A command that is about to sign: the node, and who it is.
 pub(super) struct Desk<'a> {
@@ -126,7 +121,7 @@ pub fn send(args: SendArgs) -> Result<()> {
     let message = MsgSend {
         from_address: desk.address.to_string(),
         to_address: to.to_string(),
-        amount: vec![coin(sum)],
+        amount: vec![staking::coin(sum)],
     };
     desk.submit(&format!("send {} to {to}", allo(sum)), vec![pack(url::SEND, &message)])
 }

@@ -1,37 +1,33 @@
 //! `dodona validator`: who decides blocks, becoming one, and stake behind them.
 
 use anyhow::{Context, Result, bail};
-use dodona_client::{Client, Http};
+use dodona_client::{
+    Client, Http,
+    staking::{self, Commission},
+};
 use dodona_consensus::SigningKey;
 use dodona_node::keys::{VALIDATOR_KEY, read_key};
 use dodona_proto::{
-    ALLO, Address, Prefix,
+    Address, Prefix,
     cosmos::{
-        crypto::ed25519::PubKey,
         distribution::v1beta1::{MsgWithdrawDelegatorReward, MsgWithdrawValidatorCommission},
         slashing::v1beta1::MsgUnjail,
-        staking::v1beta1::{
-            CommissionRates, Description, MsgBeginRedelegate, MsgCreateValidator, MsgDelegate, MsgUndelegate,
-        },
     },
     tx::pack,
     url,
 };
-use prost::Message as _;
 use prost_types::Any;
 use serde_json::{Value, json};
 
 use super::{
     net::{self, allo, amount},
-    tokens::{Desk, coin, sum_of},
+    tokens::{Desk, sum_of},
 };
 use crate::{
     cli::{NodeArgs, Output, ValidatorCommand},
     output::print,
 };
 
-/// One hundredth as rates are written on the wire.
-const PERCENT: u128 = 10_000_000_000_000_000;
 /// Rewards of at most so many validators are taken at once.
 const AT_ONCE: usize = 16;
 
@@ -49,72 +45,39 @@ pub fn run(command: ValidatorCommand) -> Result<()> {
             let key = SigningKey::from_bytes(&read_key(&home.join(VALIDATOR_KEY))?);
             let sum = amount(&stake)?;
             let desk = Desk::open(&tx)?;
-            let percent = |n: u64| (u128::from(n) * PERCENT).to_string();
-            let public = PubKey { key: key.verifying_key().to_bytes().to_vec() };
-            let message = MsgCreateValidator {
-                description: Some(Description { moniker: moniker.clone(), ..Description::default() }),
-                commission: Some(CommissionRates {
-                    rate: percent(commission),
-                    max_rate: percent(max_commission),
-                    max_change_rate: percent(max_change),
-                }),
-                min_self_delegation: ALLO.to_string(),
-                validator_address: desk.address.written(Prefix::Operator),
-                pubkey: Some(Any {
-                    type_url: "/cosmos.crypto.ed25519.PubKey".into(),
-                    value: public.encode_to_vec(),
-                }),
-                value: Some(coin(sum)),
-                ..MsgCreateValidator::default()
-            };
+            let key = key.verifying_key().to_bytes();
+            let commission = Commission { rate: commission, max: max_commission, max_change };
+            let message = staking::create(desk.address, key, &moniker, sum, commission);
             let what = format!("create validator {moniker} with {} of its operator's", allo(sum));
-            desk.submit(&what, vec![pack(url::CREATE_VALIDATOR, &message)])
+            desk.submit(&what, vec![message])
         }
         ValidatorCommand::Delegate { who, amount: text, tx } => {
             let (desk, sum) = (Desk::open(&tx)?, amount(&text)?);
             let validator = operator(&desk.client, &who)?;
-            let message = MsgDelegate {
-                delegator_address: desk.address.to_string(),
-                validator_address: validator.clone(),
-                amount: Some(coin(sum)),
-            };
-            desk.submit(
-                &format!("stake {} behind {validator}", allo(sum)),
-                vec![pack(url::DELEGATE, &message)],
-            )
+            let what = format!("stake {} behind {}", allo(sum), validator.written(Prefix::Operator));
+            let message = staking::delegate(desk.address, validator, sum);
+            desk.submit(&what, vec![message])
         }
         ValidatorCommand::Undelegate { who, amount: text, tx } => {
             let (desk, sum) = (Desk::open(&tx)?, amount(&text)?);
             let validator = operator(&desk.client, &who)?;
-            let message = MsgUndelegate {
-                delegator_address: desk.address.to_string(),
-                validator_address: validator.clone(),
-                amount: Some(coin(sum)),
-            };
-            desk.submit(
-                &format!("ask {validator} for {} back", allo(sum)),
-                vec![pack(url::UNDELEGATE, &message)],
-            )
+            let what = format!("ask {} for {} back", validator.written(Prefix::Operator), allo(sum));
+            let message = staking::undelegate(desk.address, validator, sum);
+            desk.submit(&what, vec![message])
         }
         ValidatorCommand::Redelegate { from, to, amount: text, tx } => {
             let (desk, sum) = (Desk::open(&tx)?, amount(&text)?);
             let (from, to) = (operator(&desk.client, &from)?, operator(&desk.client, &to)?);
-            let message = MsgBeginRedelegate {
-                delegator_address: desk.address.to_string(),
-                validator_src_address: from.clone(),
-                validator_dst_address: to.clone(),
-                amount: Some(coin(sum)),
-            };
-            desk.submit(
-                &format!("move {} from {from} to {to}", allo(sum)),
-                vec![pack(url::BEGIN_REDELEGATE, &message)],
-            )
+            let [left, joined] = [from, to].map(|operator| operator.written(Prefix::Operator));
+            let what = format!("move {} from {left} to {joined}", allo(sum));
+            let message = staking::redelegate(desk.address, from, to, sum);
+            desk.submit(&what, vec![message])
         }
         ValidatorCommand::Withdraw { who, commission, tx } => {
             let desk = Desk::open(&tx)?;
             let delegator_address = desk.address.to_string();
             let validators = match who {
-                Some(who) => vec![operator(&desk.client, &who)?],
+                Some(who) => vec![operator(&desk.client, &who)?.written(Prefix::Operator)],
                 None => earning(&desk.client, &desk.address)?,
             };
             let more = validators.len() > AT_ONCE;
@@ -145,17 +108,17 @@ pub fn run(command: ValidatorCommand) -> Result<()> {
     }
 }
 
-/// The operator's address of a validator named by it, by its account, or by the validator's name.
-fn operator(client: &Client<Http>, who: &str) -> Result<String> {
+/// The operator of a validator named by its address, its account, or by the validator's name.
+fn operator(client: &Client<Http>, who: &str) -> Result<Address> {
     if let Ok(address) = Address::read(who, Prefix::Operator).or_else(|_| Address::read(who, Prefix::Account))
     {
-        return Ok(address.written(Prefix::Operator));
+        return Ok(address);
     }
     let rows = rows(client)?;
     let found: Vec<&str> =
         rows.iter().filter(|row| row["name"] == who).filter_map(|row| row["operator"].as_str()).collect();
     match found.as_slice() {
-        [one] => Ok((*one).to_string()),
+        [one] => Ok(Address::read(one, Prefix::Operator).context("the node shows no operator's address")?),
         [] => bail!("no validator is called `{who}`; `dodona validator list` shows them"),
         // A name is no identity: whoever likes it may take it too.
         several => {

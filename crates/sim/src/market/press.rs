@@ -63,11 +63,7 @@ pub fn pack(orders: &[usize], text: &[u8]) -> Vec<u8> {
         for place in (0..8).rev() {
             let bit = byte >> place & 1 == 1;
             let middle = cut(low, high, guess.chance());
-            if bit {
-                high = middle
-            } else {
-                low = middle + 1
-            }
+            (low, high) = if bit { (low, middle) } else { (middle + 1, high) };
             guess.learn(bit);
             while (low ^ high) >> 24 == 0 {
                 out.push((high >> 24) as u8);
@@ -90,11 +86,7 @@ pub fn unpack(orders: &[usize], packed: &[u8], size: usize) -> Vec<u8> {
         for _ in 0..8 {
             let middle = cut(low, high, guess.chance());
             let bit = at <= middle;
-            if bit {
-                high = middle
-            } else {
-                low = middle + 1
-            }
+            (low, high) = if bit { (low, middle) } else { (middle + 1, high) };
             guess.learn(bit);
             while (low ^ high) >> 24 == 0 {
                 (low, high, at) = (low << 8, high << 8 | 255, at << 8 | next());

@@ -2,13 +2,13 @@
 //! that one takes its stake away once the newcomer decides too.
 
 use dodona_chain::{App, staking::state::VALIDATORS};
-use dodona_client::{Client, ClientError, Wallet};
+use dodona_client::{Client, ClientError, Wallet, staking};
 use dodona_consensus::SigningKey;
 use dodona_proto::ALLO;
 use prost_types::Any;
 
 use super::{Plan, cluster::operator, load::Desk};
-use crate::{turnover, world};
+use crate::world;
 
 /// After so much virtual time somebody whose transaction has changed nothing hands in another, microseconds.
 const PATIENCE_US: u64 = 4_000_000;
@@ -71,13 +71,13 @@ impl Rotation {
 
     fn send(&mut self, who: usize, client: &Client<&Desk>, chain: &App) -> Result<(), ClientError> {
         let message = if who < self.powers.len() { self.leave(who, chain)? } else { self.join(who) };
-        self.operators[who].wallet.send(client, vec![message], turnover::GAS).map(drop)
+        self.operators[who].wallet.send(client, vec![message], world::STAKING_GAS).map(drop)
     }
 
     fn join(&self, who: usize) -> Any {
         let Operator { wallet, public_key } = &self.operators[who];
         let stake = u128::from(self.powers[who - self.powers.len()]) * ALLO;
-        turnover::join(wallet.address(), *public_key, &operator(who), stake)
+        staking::create(wallet.address(), *public_key, &operator(who), stake, world::COMMISSION)
     }
 
     fn leave(&self, who: usize, chain: &App) -> Result<Any, ClientError> {
@@ -85,6 +85,6 @@ impl Rotation {
         let state = chain.store().snapshot().map_err(|e| ClientError::Node(e.to_string()))?;
         let its = VALIDATORS.get(&state, &address.0).map_err(|e| ClientError::Node(e.to_string()))?;
         let all = its.map_or(0, |validator| validator.tokens);
-        Ok(turnover::leave(address, all))
+        Ok(staking::undelegate(address, address, all))
     }
 }

@@ -3,19 +3,19 @@
 
 use std::{fs, time::Duration};
 
-use dodona_client::{Client, ClientError, Http, Wallet};
+use dodona_client::{Client, ClientError, Http, Wallet, staking};
 use dodona_node::keys::{Keys, OPERATOR_KEY, VALIDATOR_KEY};
 use dodona_proto::{
-    ALLO, Address, DENOM, Prefix,
-    cosmos::{bank::v1beta1::MsgSend, base::v1beta1::Coin},
+    ALLO, Address, Prefix,
+    cosmos::bank::v1beta1::MsgSend,
     sign::AccountKey,
-    tx::pack,
+    tx::{TxHash, pack},
     url,
 };
 use sha2::{Digest, Sha256};
 
 use super::member::{Member, MemberError, POWER};
-use crate::turnover::{GAS, join, leave};
+use crate::world::{COMMISSION, STAKING_GAS};
 
 /// What the newcomer has besides its stake, for fees.
 const PURSE: u128 = 10 * ALLO;
@@ -37,8 +37,8 @@ impl Handover {
     pub fn prepare(member: &Member, seed: u64, turn: u64) -> Result<Self, MemberError> {
         let home = &member.home;
         let io = |cause| MemberError::Io { what: "cannot change the keys in", path: home.clone(), cause };
-        let read = |drawn: u64| {
-            let mut drawn = drawn;
+        let read = || {
+            let mut drawn = 0u64;
             Keys::make(home, || {
                 drawn += 1;
                 let label = [seed, turn, drawn].map(u64::to_be_bytes).concat();
@@ -46,7 +46,7 @@ impl Handover {
                 Sha256::digest([b"dodona newcomer key".as_slice(), name, &label].concat()).into()
             })
         };
-        let old = read(0)?.operator;
+        let old = read()?.operator;
         for name in [VALIDATOR_KEY, OPERATOR_KEY, "sign_state.json"] {
             let from = home.join(name);
             // A node that never was in a set has signed nothing.
@@ -54,7 +54,7 @@ impl Handover {
                 fs::rename(&from, home.join(format!("{name}.before-{turn}"))).map_err(io)?;
             }
         }
-        let keys = read(0)?;
+        let keys = read()?;
         Ok(Self { old, new: keys.operator, public_key: keys.validator.verifying_key().to_bytes() })
     }
 
@@ -65,21 +65,21 @@ impl Handover {
         client: &Client<Http>,
         purse: &mut Wallet,
         name: &str,
-        settled: impl Fn(dodona_proto::tx::TxHash) -> Result<(), ClientError>,
+        settled: impl Fn(TxHash) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let stake = u128::from(POWER) * ALLO;
         let gift = MsgSend {
             from_address: purse.address().to_string(),
             to_address: self.new.address().to_string(),
-            amount: vec![Coin { denom: DENOM.into(), amount: (stake + PURSE).to_string() }],
+            amount: vec![staking::coin(stake + PURSE)],
         };
         settled(purse.send(client, vec![pack(url::SEND, &gift)], SEND_GAS)?)?;
         let mut new = Wallet::new(self.new.clone());
-        let joined = join(new.address(), self.public_key, name, stake);
-        settled(new.send(client, vec![joined], GAS)?)?;
+        let joined = staking::create(new.address(), self.public_key, name, stake, COMMISSION);
+        settled(new.send(client, vec![joined], STAKING_GAS)?)?;
         let mut old = Wallet::new(self.old.clone());
-        let left = leave(old.address(), stake);
-        settled(old.send(client, vec![left], GAS)?)
+        let left = staking::undelegate(old.address(), old.address(), stake);
+        settled(old.send(client, vec![left], STAKING_GAS)?)
     }
 
     /// Whether the newcomer decides blocks and the other one no longer does.
