@@ -31,7 +31,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use dodona_chain::{App, AppError, Signatures};
 use dodona_consensus::PublicKey;
 use dodona_consensus::engine::{
-    Application, Engine, EngineConfig, EngineError, Fatal, Log, Network, TcpConfig,
+    Application, Engine, EngineConfig, EngineError, Fatal, GuardError, Log, Network, TcpConfig,
 };
 use dodona_proto::{Address, sign::AccountKey};
 use dodona_store::{Config, Store, StoreError};
@@ -180,6 +180,8 @@ impl NodeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             NodeError::Stalled(_) => TRY_AGAIN,
+            // As with a store on a full disk: there may be room again without anybody's doing.
+            NodeError::Engine(EngineError::Guard(GuardError::Unwritten { .. })) => 1,
             NodeError::Home(_)
             | NodeError::Engine(
                 EngineError::Guard(_) | EngineError::Halted(_) | EngineError::InvalidDecision(..),
