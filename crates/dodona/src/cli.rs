@@ -295,7 +295,8 @@ pub struct WorkerRunArgs {
 
 #[derive(Args)]
 pub struct ForecasterRunArgs {
-    /// loss-ema (who was accurate lately) or loss-by-phase (who is accurate at which time of day)
+    /// loss-ema (who was accurate lately), loss-by-phase (who is accurate at which time of day), a Python file with
+    /// `def forecast(ctx)`, or a program by its path
     #[arg(required_unless_present = "config", requires = "topic", conflicts_with = "config")]
     pub forecaster: Option<String>,
     /// The topic's number
@@ -953,7 +954,7 @@ pub struct TableArgs {
     /// Only what concerns this account
     #[arg(long, value_name = "ADDRESS")]
     pub address: Option<String>,
-    /// csv: a line of names, then rows; jsonl: an object per row
+    /// csv: a line of names, then rows; jsonl: an object per row; parquet: a file for notebooks, with --out
     #[arg(long, value_enum, default_value = "csv")]
     pub format: Format,
     /// File to write [default: standard output]
@@ -968,6 +969,7 @@ pub struct TableArgs {
 pub enum Format {
     Csv,
     Jsonl,
+    Parquet,
 }
 
 #[derive(Args)]

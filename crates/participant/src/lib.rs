@@ -3,6 +3,7 @@
 //! public queries. Models, forecasters and series touch no network and no clock: the same input gives the same output, to the last bit.
 
 pub mod adapter;
+pub mod columns;
 pub mod data;
 pub mod forecaster;
 pub mod model;

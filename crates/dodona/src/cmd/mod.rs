@@ -15,6 +15,7 @@ pub mod keys;
 pub mod localnet;
 pub mod mechanism;
 mod net;
+mod parquet_sheet;
 pub mod query;
 pub mod replay;
 mod report;
@@ -41,7 +42,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use dodona_participant::{data, series::Series};
+use dodona_participant::{columns, data, series::Series};
 
 /// A bundled series by name, or a file.
 fn load_series(name: &str) -> Result<Series> {
@@ -49,11 +50,15 @@ fn load_series(name: &str) -> Result<Series> {
         return Ok(series);
     }
     let path = Path::new(name);
+    let stem = path.file_stem().map_or_else(|| "series".into(), |s| s.to_string_lossy().into_owned());
+    if columns::is_parquet(path) {
+        let text = columns::read_as_csv(path).with_context(|| format!("cannot use {name}"))?;
+        return Series::from_csv(stem, text.as_bytes()).with_context(|| format!("cannot use {name}"));
+    }
     let file = File::open(path).with_context(|| {
         let known = data::NAMES.join(", ");
-        format!("cannot open `{name}`; name a CSV file or one of the bundled series: {known}")
+        format!("cannot open `{name}`; name a CSV or Parquet file or one of the bundled series: {known}")
     })?;
-    let stem = path.file_stem().map_or_else(|| "series".into(), |s| s.to_string_lossy().into_owned());
     Series::from_csv(stem, file).with_context(|| format!("cannot use {name}"))
 }
 

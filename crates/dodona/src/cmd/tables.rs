@@ -17,79 +17,112 @@ use dodona_proto::{
 };
 use serde_json::{Map, Value};
 
-use super::net;
+use super::{
+    net,
+    parquet_sheet::{Kind, ParquetSheet},
+};
 use crate::cli::{Format, TableArgs};
 
-/// Columns of a table; an empty cell is something that is not known or does not apply.
-const EPOCHS: [&str; 15] = [
-    "epoch",
-    "nonce",
-    "state",
-    "label",
-    "combined",
-    "naive",
-    "mean",
-    "median",
-    "truth",
-    "network_loss",
-    "mean_loss",
-    "median_loss",
-    "reward_uallo",
-    "combined_block",
-    "scored_block",
+/// Columns of a table and what is in them; an empty cell is something that is not known or does not apply.
+type Columns = [(&'static str, Kind)];
+
+const EPOCHS: [(&str, Kind); 15] = [
+    ("epoch", Kind::Count),
+    ("nonce", Kind::Count),
+    ("state", Kind::Text),
+    ("label", Kind::Text),
+    ("combined", Kind::Number),
+    ("naive", Kind::Number),
+    ("mean", Kind::Number),
+    ("median", Kind::Number),
+    ("truth", Kind::Number),
+    ("network_loss", Kind::Number),
+    ("mean_loss", Kind::Number),
+    ("median_loss", Kind::Number),
+    ("reward_uallo", Kind::Text),
+    ("combined_block", Kind::Count),
+    ("scored_block", Kind::Count),
 ];
-const REWARDS: [&str; 11] = [
-    "epoch",
-    "nonce",
-    "scored_block",
-    "role",
-    "address",
-    "name",
-    "value",
-    "weight",
-    "loss",
-    "score",
-    "reward_uallo",
+const REWARDS: [(&str, Kind); 11] = [
+    ("epoch", Kind::Count),
+    ("nonce", Kind::Count),
+    ("scored_block", Kind::Count),
+    ("role", Kind::Text),
+    ("address", Kind::Text),
+    ("name", Kind::Text),
+    ("value", Kind::Number),
+    ("weight", Kind::Number),
+    ("loss", Kind::Number),
+    ("score", Kind::Number),
+    ("reward_uallo", Kind::Text),
 ];
-const STAKES: [&str; 5] = ["reputer", "delegator", "kind", "amount_uallo", "pending_uallo"];
+const STAKES: [(&str, Kind); 5] = [
+    ("reputer", Kind::Text),
+    ("delegator", Kind::Text),
+    ("kind", Kind::Text),
+    ("amount_uallo", Kind::Text),
+    ("pending_uallo", Kind::Text),
+];
 
 /// Where rows go, one after the other: a table of any length needs no memory.
 struct Sheet<'a> {
-    to: Box<dyn Write>,
-    format: Format,
-    columns: &'a [&'static str],
-    rows: u64,
+    form: Form,
+    columns: &'a Columns,
+}
+
+enum Form {
+    Csv(Box<dyn Write>),
+    Jsonl(Box<dyn Write>),
+    Parquet(Box<ParquetSheet>),
 }
 
 impl<'a> Sheet<'a> {
-    fn open(out: Option<&Path>, format: Format, columns: &'a [&'static str]) -> Result<Self> {
-        let to: Box<dyn Write> = match out {
-            None => Box::new(BufWriter::new(io::stdout())),
-            Some(path) => {
-                let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-                Box::new(BufWriter::new(file))
+    fn open(out: Option<&Path>, format: Format, columns: &'a Columns) -> Result<Self> {
+        let file =
+            |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+        let text = || -> Result<Box<dyn Write>> {
+            Ok(match out {
+                None => Box::new(BufWriter::new(io::stdout())),
+                Some(path) => Box::new(BufWriter::new(file(path)?)),
+            })
+        };
+        let form = match format {
+            Format::Csv => {
+                let mut to = text()?;
+                let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+                writeln!(to, "{}", names.join(","))?;
+                Form::Csv(to)
+            }
+            Format::Jsonl => Form::Jsonl(text()?),
+            Format::Parquet => {
+                let path = out.context("a Parquet file is written with --out FILE")?;
+                Form::Parquet(Box::new(ParquetSheet::open(file(path)?, columns)?))
             }
         };
-        let mut sheet = Self { to, format, columns, rows: 0 };
-        if format == Format::Csv {
-            writeln!(sheet.to, "{}", columns.join(","))?;
-        }
-        Ok(sheet)
+        Ok(Self { form, columns })
     }
 
     fn row(&mut self, cells: &[Value]) -> Result<()> {
-        self.rows += 1;
-        match self.format {
-            Format::Csv => {
+        match &mut self.form {
+            Form::Csv(to) => {
                 let cells: Vec<String> = cells.iter().map(cell).collect();
-                writeln!(self.to, "{}", cells.join(","))?;
+                writeln!(to, "{}", cells.join(","))?;
             }
-            Format::Jsonl => {
+            Form::Jsonl(to) => {
                 let named = self.columns.iter().zip(cells);
                 let row: Map<String, Value> =
-                    named.map(|(name, v)| ((*name).to_string(), v.clone())).collect();
-                writeln!(self.to, "{}", Value::Object(row))?;
+                    named.map(|((name, _), v)| ((*name).to_string(), v.clone())).collect();
+                writeln!(to, "{}", Value::Object(row))?;
             }
+            Form::Parquet(sheet) => sheet.row(cells)?,
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<()> {
+        match self.form {
+            Form::Csv(mut to) | Form::Jsonl(mut to) => to.flush()?,
+            Form::Parquet(sheet) => sheet.close()?,
         }
         Ok(())
     }
@@ -133,15 +166,14 @@ fn whole(outcome: Result<()>) -> Result<()> {
 
 fn table(
     args: &TableArgs,
-    columns: &[&'static str],
+    columns: &Columns,
     fill: impl FnOnce(&Client<Http>, &mut Sheet<'_>) -> Result<()>,
 ) -> Result<()> {
     let client = net::client(&args.node);
     client.topic(args.topic)?; // a topic that does not exist is told before a file is made
     let mut sheet = Sheet::open(args.out.as_deref(), args.format, columns)?;
     fill(&client, &mut sheet)?;
-    sheet.to.flush()?;
-    Ok(())
+    sheet.close()
 }
 
 /// Every epoch the node keeps, oldest first.

@@ -1,4 +1,4 @@
-//! A CSV file with a column `epoch`, `nonce` or `timestamp` and what came true beside it: `value`, `label`, or a column
+//! A CSV (or Parquet) file with a column `epoch`, `nonce` or `timestamp` and what came true beside it: `value`, `label`, or a column
 //! per label. It is read again when it changes; the evidence of a truth is its line.
 
 use std::{
@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{Happened, Question, Raw, Truth, TruthError, TruthSource};
-use crate::series::parse_time;
+use crate::{
+    columns::{is_parquet, read_as_csv},
+    series::parse_time,
+};
 
 /// Largest file, bytes.
 const MAX_FILE: u64 = 64 << 20;
@@ -60,7 +63,10 @@ impl Table {
         if meta.len() > MAX_FILE {
             return Err(self.refuse(format!("larger than {MAX_FILE} bytes: keep the newest part")));
         }
-        let text = fs::read_to_string(&self.path).map_err(|e| self.refuse(e.to_string()))?;
+        let text = match is_parquet(&self.path) {
+            true => read_as_csv(&self.path).map_err(|e| self.refuse(e.to_string()))?,
+            false => fs::read_to_string(&self.path).map_err(|e| self.refuse(e.to_string()))?,
+        };
         self.read = Some(parse(&text, state).map_err(|cause| self.refuse(cause))?);
         Ok(())
     }
