@@ -17,8 +17,8 @@ use crate::{
         stake_account,
         state::{
             ADMITTED, DUE, EPOCHS, EpochState, FORECASTS, INFERENCES, LOSSES, MEMBERS, NEWEST, NONCES,
-            OPENINGS, PAYLOADS, POTS, RECORDS, REGISTRATIONS, REGISTRY, REPORTS, RESISTANT, Record, SHARED,
-            TOPICS, UNHEARD, Void, part, phase, role,
+            OPENINGS, PAYLOADS, POTS, RECORDS, REGISTRATIONS, REGISTRY, REPORTS, RESISTANT, Record, SEALS,
+            SHARED, TOPICS, UNHEARD, UNOPENED, Void, part, phase, role,
         },
         topics_pending, topics_rewards,
     },
@@ -411,6 +411,18 @@ fn epochs(read: &impl Read, height: u64) -> Result<(), Violation> {
                 "who was not admitted is forgotten with its epoch",
                 format!("topic {id} nonce {nonce}"),
             ));
+        }
+    }
+    for ((id, nonce, _), _) in SEALS.scan(read, usize::MAX)? {
+        let sealed = TOPICS.get(read, &id)?.is_some_and(|topic| topic.spec.reveal_window > 0);
+        let open = EPOCHS.get(read, &(id, nonce))?.is_some_and(|epoch| epoch.state == EpochState::Open);
+        if !sealed || !open {
+            return Err(wrong("seals belong to an open window", format!("topic {id} nonce {nonce}")));
+        }
+    }
+    for ((id, nonce, part, account), ()) in UNOPENED.scan(read, usize::MAX)? {
+        if !RECORDS.contains(read, &(id, nonce))? || !MEMBERS.contains(read, &(id, part, account))? {
+            return Err(wrong("who opened no seal is a member", format!("topic {id} nonce {nonce}")));
         }
     }
     if let Some(((id, nonce), _)) = admitted.first_key_value() {

@@ -30,9 +30,10 @@ use dodona_proto::{
     },
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
-        MsgCreateTopic, MsgDelegateStake, MsgEditList, MsgFundTopic, MsgRecalculateEmission, MsgRegister,
-        MsgRelay, MsgRemoveDelegateStake, MsgRemoveStake, MsgReportLosses, MsgReportTruth, MsgSetTopicLists,
-        MsgSubmitPayload, MsgTransferOwnership, MsgUnregister, MsgUpdateParams, MsgUpdateTopic,
+        MsgCreateTopic, MsgDelegateStake, MsgEditList, MsgFundTopic, MsgOpenPayload, MsgRecalculateEmission,
+        MsgRegister, MsgRelay, MsgRemoveDelegateStake, MsgRemoveStake, MsgReportLosses, MsgReportTruth,
+        MsgSealPayload, MsgSetTopicLists, MsgSubmitPayload, MsgTransferOwnership, MsgUnregister,
+        MsgUpdateParams, MsgUpdateTopic,
     },
     tx::{TxHash, hash, sign_bytes},
     url,
@@ -205,6 +206,8 @@ messages! {
     ClaimDelegateRewards(MsgClaimDelegateRewards), CLAIM_DELEGATE_REWARDS, sender, topics::stake::claim;
     FundTopic(MsgFundTopic), FUND_TOPIC, sender, topics::handle::fund_topic;
     Submit(MsgSubmitPayload), SUBMIT, sender, topics::handle::submit_payload;
+    Seal(MsgSealPayload), SEAL, sender, topics::handle::seal_payload;
+    Open(MsgOpenPayload), OPEN, sender, topics::handle::open_payload;
     ReportTruth(MsgReportTruth), REPORT_TRUTH, sender, topics::handle::report_truth;
     ReportLosses(MsgReportLosses), REPORT_LOSSES, sender, topics::handle::report_losses;
     Relay(MsgRelay), RELAY, sender, topics::handle::relay;

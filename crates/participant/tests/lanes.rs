@@ -6,20 +6,26 @@ use std::{fs, path::Path, sync::Mutex};
 use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_participant::{
     adapter::{Adapter, AdapterError, Answer, Context},
+    forecaster::{EmaForecaster, Thinker},
     run::{Fate, Lane, Ledger, RunError, Settings},
     truth::{Happened, Question, Raw, Truth, TruthError, TruthSource},
 };
 use dodona_proto::{
     chain::{QueryAccountResponse, QueryStatusResponse, TxReceipt},
+    commit,
+    cosmos::tx::v1beta1::{TxBody, TxRaw},
     path,
     sign::AccountKey,
     topics::{
-        Part, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse, QueryTopicResponse,
-        QueryWindowsResponse, Rule, TopicSpec, TruthMode, TruthReport, Window,
+        MsgOpenPayload, MsgSealPayload, MsgSubmitPayload, Part, QueryEpochResponse, QueryEpochsRequest,
+        QueryEpochsResponse, QueryInputsResponse, QueryTopicResponse, QueryWindowsResponse, Rule, SealRow,
+        TopicSpec, TruthMode, TruthReport, Window,
     },
     tx::{TxHash, hash},
+    url,
 };
 use prost::Message;
+use prost_types::Any;
 use sha2::Digest;
 
 /// A chain with one open window, at a height that the test sets.
@@ -34,6 +40,41 @@ struct State {
     /// The newest accepted transaction.
     newest: Vec<u8>,
     spec: TopicSpec,
+    /// Seals that were accepted, and the answers that were opened.
+    seals: Vec<SealRow>,
+    opened: Vec<String>,
+}
+
+impl State {
+    /// What a chain does with the two messages of a sealed answer.
+    fn take_sealed(&mut self, message: &Any) -> Result<(), ClientError> {
+        let no =
+            |code: u32| Err(ClientError::Refused { codespace: "emissions".into(), code, log: "no".into() });
+        let last = self.window.as_ref().unwrap().seal_last;
+        if message.type_url == url::SEAL {
+            let m = MsgSealPayload::decode(message.value.as_slice()).unwrap();
+            return match () {
+                () if self.height >= last => no(67),
+                () if !self.seals.is_empty() => no(78),
+                () => {
+                    self.seals.push(SealRow { address: m.sender, seal: m.seal });
+                    Ok(())
+                }
+            };
+        }
+        assert_eq!(message.type_url, url::OPEN, "nothing else is said where answers are sealed");
+        let m = MsgOpenPayload::decode(message.value.as_slice()).unwrap();
+        let seal = commit::seal("test", &m.salt.try_into().unwrap(), &m.payload);
+        match () {
+            () if self.height < last => no(67),
+            () if !self.opened.is_empty() => no(78),
+            () if self.seals.first().is_none_or(|row| row.seal != seal) => no(42),
+            () => {
+                self.opened.push(MsgSubmitPayload::decode(m.payload.as_slice()).unwrap().inference);
+                Ok(())
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -62,6 +103,10 @@ impl Transport for Node {
                 let windows = state.window.iter().cloned().collect();
                 QueryWindowsResponse { height, windows, next_epoch_block: 0 }.encode_to_vec()
             }
+            path::INPUTS => {
+                let seals = if state.opened.is_empty() { state.seals.clone() } else { Vec::new() };
+                QueryInputsResponse { nonce: 50, open: true, seals, ..Default::default() }.encode_to_vec()
+            }
             path::TX if state.in_blocks && !state.heard.is_empty() => TxReceipt::default().encode_to_vec(),
             path::TX => return Err(ClientError::NotFound("transaction".into())),
             other => panic!("{other}"),
@@ -70,6 +115,11 @@ impl Transport for Node {
 
     fn broadcast(&self, tx: &[u8]) -> Result<TxHash, ClientError> {
         let mut state = self.0.lock().unwrap();
+        if state.window.as_ref().is_some_and(|window| window.seal_last > 0) {
+            let raw = TxRaw::decode(tx).unwrap();
+            let body = TxBody::decode(raw.body_bytes.as_slice()).unwrap();
+            return state.take_sealed(&body.messages[0]).map(|()| hash(tx));
+        }
         if !state.heard.is_empty() {
             let log = "already submitted".to_string();
             return Err(ClientError::Refused { codespace: "emissions".into(), code: 78, log });
@@ -104,6 +154,7 @@ fn window(nonce: u64) -> Window {
         worker_last: last,
         truth_first: 60,
         truth_last: 70,
+        seal_last: 0,
     }
 }
 
@@ -165,6 +216,84 @@ fn a_lane_whose_ledger_ends_anywhere_submits_the_open_epoch_exactly_once() {
             assert_eq!(heard(&fresh), 1, "lost after byte {cut}");
         }
     }
+}
+
+/// The same node, where answers are sealed until block 55 and opened until block 60.
+fn sealed_node() -> Client<Node> {
+    let client = open_node();
+    client.transport().0.lock().unwrap().window = Some(Window { seal_last: 55, ..window(50) });
+    client
+}
+
+fn at(client: &Client<Node>, height: u64) {
+    client.transport().0.lock().unwrap().height = height;
+}
+
+#[test]
+fn a_sealed_answer_is_opened_by_whatever_life_comes_after_the_seal() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let client = sealed_node();
+    let (_, told) = life(&client, &file, Some(102.0), settings());
+    assert!(told[0].contains("sealed 102, to be opened from block 56 on"), "{told:?}");
+    let line = fs::read(&file).unwrap();
+    let seals = |client: &Client<Node>| client.transport().0.lock().unwrap().seals.clone();
+    let opened = |client: &Client<Node>| client.transport().0.lock().unwrap().opened.clone();
+    assert_eq!(seals(&client).len(), 1);
+    // Killed between writing the seal down and handing it in: the same seal comes with the next life, though the model
+    // says something else by then; and it does not come twice.
+    let fresh = sealed_node();
+    for says in [7.0, 8.0] {
+        life(&fresh, &file, Some(says), settings());
+        assert_eq!(seals(&fresh), seals(&client));
+    }
+    assert_eq!(fs::read(&file).unwrap(), line, "nothing new to write down");
+    // Killed while it wrote: nothing was handed in, a new answer is sealed.
+    let torn = dir.path().join("torn.jsonl");
+    fs::write(&torn, &line[..line.len() - 2]).unwrap();
+    let fresh = sealed_node();
+    life(&fresh, &torn, Some(101.0), settings());
+    assert_eq!(seals(&fresh).len(), 1);
+    assert_ne!(seals(&fresh), seals(&client), "another salt, another seal");
+    // Opened once, by a life that knows the seal from the ledger alone; every later life knows that too.
+    at(&client, 54);
+    life(&client, &file, Some(9.0), settings());
+    assert!(opened(&client).is_empty(), "the next block still takes seals");
+    at(&client, 55);
+    let (lane, told) = life(&client, &file, None, settings());
+    assert_eq!(opened(&client), ["102"], "{told:?}");
+    assert_eq!(lane.totals().submitted, 1);
+    for height in [56, 60] {
+        at(&client, height);
+        life(&client, &file, Some(9.0), settings());
+        assert_eq!(opened(&client), ["102"]);
+    }
+}
+
+#[test]
+fn a_seal_that_no_block_took_is_handed_in_again_and_one_that_came_too_late_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let client = sealed_node();
+    let mut ledger = Ledger::open(&file).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
+    let mut lane = Lane::worker(&client, settings(), Box::new(Says(Some(102.0)))).unwrap();
+    let mut look = |height: u64| {
+        at(&client, height);
+        lane.step(&client, &mut wallet, &mut ledger, |_| ()).unwrap();
+        client.transport().0.lock().unwrap().seals.len()
+    };
+    assert_eq!(look(50), 1);
+    client.transport().0.lock().unwrap().seals.clear();
+    assert_eq!(look(52), 0, "it may still be on its way");
+    assert_eq!(look(54), 1, "it was lost");
+    drop(ledger);
+
+    let late = sealed_node();
+    at(&late, 55);
+    let (lane, told) = life(&late, &dir.path().join("late.jsonl"), Some(102.0), settings());
+    assert!(told[0].contains("seals were accepted until block 55 only"), "{told:?}");
+    assert_eq!(lane.totals().submitted, 0);
 }
 
 #[test]
@@ -332,6 +461,6 @@ fn a_truth_in_another_unit_is_held_back_and_a_topic_of_losses_is_refused() {
     client.transport().0.lock().unwrap().spec.truth_mode = TruthMode::Losses.into();
     assert!(matches!(reputer(&client, dir.path(), 1.0), Err(RunError::Topic(_))));
     client.transport().0.lock().unwrap().spec.rule = Rule::Mean.into();
-    let ema = dodona_participant::forecaster::EmaForecaster::default();
-    assert!(matches!(Lane::forecaster(&client, settings(), Box::new(ema)), Err(RunError::Topic(_))));
+    let ema = Thinker::BuiltIn(Box::new(EmaForecaster::default()));
+    assert!(matches!(Lane::forecaster(&client, settings(), ema), Err(RunError::Topic(_))));
 }

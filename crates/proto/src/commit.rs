@@ -1,6 +1,6 @@
 //! Digests of what is shown later: a validator's weights on a subnet until they are revealed, a new coldkey until it
-//! takes the old one's place. The chain adds the registration of the hotkey to the first by itself, so that a digest
-//! means nothing once its uid has changed hands.
+//! takes the old one's place, a worker's word until all have given theirs. The chain adds the registration of the hotkey
+//! to the first by itself, so that a digest means nothing once its uid has changed hands.
 
 use sha2::{Digest, Sha256};
 
@@ -11,6 +11,25 @@ const TAG: &[u8] = b"dodona.subnets.v1 weights";
 
 /// The same for a new coldkey.
 const COLDKEY: &[u8] = b"dodona.subnets.v1 coldkey";
+
+/// The same for a worker's word.
+const WORD: &[u8] = b"dodona.topics.v1 word";
+
+/// Bytes of the salt of a sealed word.
+pub const SALT: usize = 32;
+
+/// The seal of a worker's word: SHA-256 over the tag, the chain's name, the salt and the encoded `MsgSubmitPayload`, each
+/// of the three behind its number of bytes (8, big-endian). The payload names sender, topic and epoch, so a seal is
+/// good for one chain, account and epoch.
+pub fn seal(chain_id: &str, salt: &[u8; SALT], payload: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(WORD);
+    for field in [chain_id.as_bytes(), salt.as_slice(), payload] {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field);
+    }
+    hash.finalize().into()
+}
 
 /// The digest of a new coldkey: SHA-256 over the tag and the 20 bytes of both accounts, the old one's first. Whoever
 /// knows the new account can tell: one that nobody has seen yet stays hidden.

@@ -93,6 +93,10 @@ pub mod url {
     pub const FUND_TOPIC: &str = "/dodona.topics.v1.MsgFundTopic";
     /// Inference and forecast of one epoch.
     pub const SUBMIT: &str = "/dodona.topics.v1.MsgSubmitPayload";
+    /// The same, where nobody can read it yet.
+    pub const SEAL: &str = "/dodona.topics.v1.MsgSealPayload";
+    /// The word behind a seal.
+    pub const OPEN: &str = "/dodona.topics.v1.MsgOpenPayload";
     /// What happened.
     pub const REPORT_TRUTH: &str = "/dodona.topics.v1.MsgReportTruth";
     /// Change what may change of a topic.

@@ -153,6 +153,8 @@ function sentence(event: Event): string {
     case "topic_weighed": return `Topic ${of["topic_id"]} weighs ${number(Number(of["weight"]))}`;
     case "reputer_paid": return `${who("reputer")} was paid ${money("own")} for the truth of topic ${of["topic_id"]}`;
     case "payload": return `${who("worker")} answered topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
+    case "seal": return `${who("worker")} sealed an answer to topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
+    case "seal_unopened": return `${who("worker")} never opened its seal for topic ${of["topic_id"]}, nonce ${of["nonce"]}: scored like a loss of ${number(Number(of["loss"]))}`;
     case "report": return `${who("reputer")} told the truth of topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
     default: return `${event.kind.replaceAll("_", " ")}: ${event.attributes.map((a) => `${a.key.replaceAll("_", " ")} ${short(a.value, 16, 6)}`).join(", ")}`;
   }
@@ -172,6 +174,8 @@ function deed(m: Message): string {
       const forecasts = (m["forecast"] as unknown[] | undefined)?.length ?? 0;
       return `${who} answers topic ${text("topic_id")}, nonce ${text("nonce")}: ${said}${forecasts ? `, and forecasts the losses of ${forecasts} members` : ""}`;
     }
+    case "MsgSealPayload": return `${who} seals an answer to topic ${text("topic_id")}, nonce ${text("nonce")}`;
+    case "MsgOpenPayload": return `${who} opens a sealed answer`;
     case "MsgSubmitTruth":
     case "MsgReport": return `${who} says what was true for topic ${text("topic_id")}, nonce ${text("nonce")}`;
     case "MsgSend": {

@@ -75,6 +75,7 @@ export interface Window {
   worker_last: number;
   truth_first: number;
   truth_last: number;
+  seal_last: number;
 }
 
 export interface QueryWindowsResponse {
@@ -235,6 +236,7 @@ export interface MemberPart {
   reward_fraction: number | null;
   listening: number;
   lowest_merit: number | null;
+  missed: number;
 }
 
 export interface QueryMemberResponse {
@@ -273,12 +275,19 @@ export interface ForecastRow {
   elements: ForecastElement[];
 }
 
+export interface SealRow {
+  address: string;
+  seal: string;
+}
+
 export interface QueryInputsResponse {
   nonce: number;
   open: boolean;
   inferences: InferenceRow[];
   forecasts: ForecastRow[];
   labels: string[];
+  seals: SealRow[];
+  unopened: string[];
 }
 
 export interface QueryLossesRequest {
@@ -546,6 +555,7 @@ export interface TopicSpec {
   worker_list: boolean;
   reputer_list: boolean;
   loss_method: string;
+  reveal_window: number;
 }
 
 export interface MsgCreateTopic {
@@ -658,6 +668,19 @@ export interface MsgSubmitPayload {
   inference: string;
   forecast: Forecast[];
   values: LabelValue[];
+}
+
+export interface MsgSealPayload {
+  sender: string;
+  topic_id: number;
+  nonce: number;
+  seal: string;
+}
+
+export interface MsgOpenPayload {
+  sender: string;
+  payload: string;
+  salt: string;
 }
 
 export interface Forecast {

@@ -186,6 +186,15 @@ pub(super) fn learn(
     admission.initial = sortition::initial_score(&scores, lambda).unwrap_or(admission.initial);
 }
 
+/// Merit of a member who sealed a word for an epoch and never opened it: as if it had this score,
+/// unless that were better than it is.
+pub(super) fn forfeit(topic: &Topic, nonce: u64, member: &mut Member, score: Real) {
+    let (alpha, old) = (topic.spec.hearing.merit_alpha, member.merit.score);
+    let score = sortition::active(alpha, score, old, false).unwrap_or(old).min(old);
+    // The epoch counts once: it is no silence on top.
+    member.merit = Merit { score, nonce: member.merit.nonce.max(nonce) };
+}
+
 /// Forgets the order of those heard in a part of a closed window.
 pub(super) fn close(state: &mut State, id: u64, nonce: u64, part: u8) -> Result<(), Failure> {
     for (key, ()) in ADMITTED.scan_prefix(state, &(id, nonce, part), usize::MAX)? {

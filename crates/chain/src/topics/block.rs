@@ -13,8 +13,8 @@ use super::{
     state::{
         Answer, AnswerColumn, Commit, DUE, EPOCHS, Elements, Epoch, EpochState, FORECASTS, INFERENCES, Key,
         LOSSES, LabelRules, MEMBERS, Member, NEWEST, NONCES, NetworkInference, OPENINGS, Opening, PAYLOADS,
-        Part, Payload, Places, RECORDS, REGISTRY, REGRETS, RESISTANT, Record, TOPICS, Topic, Void, part,
-        phase,
+        Part, Payload, Places, RECORDS, REGISTRY, REGRETS, RESISTANT, Record, SEALS, TOPICS, Topic, UNOPENED,
+        Void, part, phase,
     },
     tell,
     void::close_void,
@@ -105,6 +105,9 @@ fn forget_old(ctx: &mut Ctx, topic: &mut Topic) -> Result<(), Failure> {
         FORECASTS.delete(ctx.state, &key);
         LOSSES.delete(ctx.state, &key);
         REGISTRY.delete(ctx.state, &key);
+        for (silent, ()) in UNOPENED.scan_prefix(ctx.state, &key, usize::MAX)? {
+            UNOPENED.delete(ctx.state, &silent);
+        }
         topic.oldest += 1;
         ctx.emit(tell::epoch_forgotten(id, nonce));
     }
@@ -124,6 +127,7 @@ struct Heard {
 fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> {
     let id = topic.id;
     let Some(mut epoch) = EPOCHS.get(ctx.state, &(id, nonce))? else { return Ok(()) };
+    let silent = take_seals(ctx, topic, nonce)?;
     let Some(heard) = take_payloads(ctx, topic, nonce)? else {
         return close_void(ctx, topic, nonce, epoch, Void::NoInference);
     };
@@ -133,6 +137,9 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
         return close_void(ctx, topic, nonce, epoch, Void::Arithmetic);
     };
     let trail = ctx.trail((id, nonce), epoch.truth_last, Step::Open, &input);
+    for (part, account) in silent {
+        UNOPENED.put(ctx.state, &(id, nonce, part, account), &());
+    }
 
     topic.combined += 1;
     topic.last_combined = Commit { height: ctx.height, nonce };
@@ -168,6 +175,21 @@ fn combine(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), Failure> 
         REGISTRY.put(ctx.state, &(id, nonce), &heard.labels);
     }
     Ok(())
+}
+
+/// Deletes the seals that were not opened; gives the members behind them, in every part in which they were ever heard.
+/// Who never was has nothing to lose.
+fn take_seals(ctx: &mut Ctx, topic: &Topic, nonce: u64) -> Result<Vec<(u8, Key)>, Failure> {
+    let mut silent = Vec::new();
+    for (key, _) in SEALS.scan_prefix(ctx.state, &(topic.id, nonce), usize::MAX)? {
+        SEALS.delete(ctx.state, &key);
+        for part in [part::INFERER, part::FORECASTER] {
+            if MEMBERS.contains(ctx.state, &(topic.id, part, key.2))? {
+                silent.push((part, key.2));
+            }
+        }
+    }
+    Ok(silent)
 }
 
 /// Reads and deletes the payloads of an epoch; none without a single answer.

@@ -10,6 +10,7 @@ use dodona_mechanism::{
     stats,
     topic::{
         combine::{Bundle, Forecast, LossForm, Losses, Rule, Synthesis, Truth, open_plain},
+        forfeit::{Forfeit, forfeit},
         interval::error_interval,
         network_loss::network_losses,
         power::{self, MemberState, TopicState},
@@ -139,6 +140,8 @@ pub struct JudgeInput {
     pub inferers: Vec<(Key, MemberState)>,
     /// Forecasters by address.
     pub forecasters: Vec<(Key, MemberState)>,
+    /// Members who sealed a word and never opened it, by address: inferers, forecasters.
+    pub unopened: [Vec<(Key, MemberState)>; 2],
     /// Reputers by address.
     pub reports: Vec<Reported>,
     /// What the epoch can pay, uallo.
@@ -218,6 +221,10 @@ pub struct Judged {
     pub scores: Vec<Option<Real>>,
     /// New states of the members, same order.
     pub states: Vec<MemberState>,
+    /// What an unopened word counted for, as raw loss: an inferer's, a forecaster's; none where nobody spoke.
+    pub forfeits: [Option<Forfeit>; 2],
+    /// New states of those who never opened theirs, in the order of the input.
+    pub unopened: [Vec<MemberState>; 2],
     /// Fractions within their role, same order, before the roles' parts.
     pub fractions: Vec<Real>,
     /// Pay of inferers and forecasters, uallo, same order.
@@ -444,14 +451,17 @@ fn settle(input: &JudgeInput, truth: Vec<(String, Real)>, settled: Settled) -> R
     let names = |members: &[(Key, MemberState)]| members.iter().map(|m| m.0).collect::<Vec<Key>>();
     let (inferers, forecasters) = (names(&input.inferers), names(&input.forecasters));
 
+    let (of_inferers, of_forecasters) = member_scores(input, &raw, &compared)?;
     let regrets = match spec.rule {
         Rule::Regret => {
             let closed = regret::close(&terms.regret, &input.regrets, &inferers, &forecasters, &compared)?;
-            Some(closed.state)
+            let mut regrets = closed.state;
+            forfeit_regrets(input, &mut regrets, &compared, [&of_inferers, &of_forecasters])?;
+            Some(regrets)
         }
         _ => None,
     };
-    let (of_inferers, of_forecasters) = member_scores(input, &raw, &compared)?;
+    let (forfeits, unopened) = forfeit_states(input, &raw, [&of_inferers, &of_forecasters])?;
     let scores: Vec<Option<Real>> = of_inferers.iter().chain(&of_forecasters).copied().collect();
     let states = match learned {
         Some((inferers, forecasters)) => inferers.into_iter().chain(forecasters).collect(),
@@ -514,6 +524,8 @@ fn settle(input: &JudgeInput, truth: Vec<(String, Real)>, settled: Settled) -> R
         sums,
         scores,
         states,
+        forfeits,
+        unopened,
         fractions,
         pay,
         reputer_scores,
@@ -549,13 +561,60 @@ fn member_scores(
 
 /// Score averages of members under rules that keep no other memory of them.
 fn average(input: &JudgeInput, scores: &[Option<Real>]) -> Result<Vec<MemberState>, MathError> {
-    let rate = input.spec.power.score_rate.get();
-    let one = |((_, state), score): (&(Key, MemberState), &Option<Real>)| -> Result<MemberState, MathError> {
-        let Some(score) = score else { return Ok(*state) };
-        let average = stats::ema(rate, score.get(), state.score.get(), false);
-        Ok(MemberState { score: Real::new(average)?, count: state.count.saturating_add(1), ..*state })
-    };
+    let one =
+        |((_, state), score): (&(Key, MemberState), &Option<Real>)| averaged(&input.spec, state, *score);
     input.inferers.iter().chain(&input.forecasters).zip(scores).map(one).collect()
+}
+
+fn averaged(spec: &Spec, state: &MemberState, score: Option<Real>) -> Result<MemberState, MathError> {
+    let Some(score) = score else { return Ok(*state) };
+    let average = stats::ema(spec.power.score_rate.get(), score.get(), state.score.get(), false);
+    Ok(MemberState { score: Real::new(average)?, count: state.count.saturating_add(1), ..*state })
+}
+
+/// What silence after a seal costs in each role, and the states of those who kept silent.
+#[allow(clippy::type_complexity)] // two pairs, here only
+fn forfeit_states(
+    input: &JudgeInput,
+    raw: &Losses,
+    scores: [&[Option<Real>]; 2],
+) -> Result<([Option<Forfeit>; 2], [Vec<MemberState>; 2]), MathError> {
+    let (spec, mut forfeits, mut states) = (&input.spec, [None; 2], [Vec::new(), Vec::new()]);
+    for (role, losses) in [&raw.inferers, &raw.forecasters].into_iter().enumerate() {
+        if input.unopened[role].is_empty() {
+            continue;
+        }
+        forfeits[role] = forfeit(losses, scores[role], LossForm::Raw)?;
+        for (_, state) in &input.unopened[role] {
+            let next = match (forfeits[role], spec.rule) {
+                (None, _) => *state,
+                (Some(f), Rule::Power) => power::step(&spec.power, state, Some(f.loss), Some(f.score))?,
+                (Some(f), _) => averaged(spec, state, Some(f.score))?,
+            };
+            // Who is worse than the worst anyway gains nothing by silence.
+            let (loss, score) = (next.loss.max(state.loss), next.score.min(state.score));
+            states[role].push(MemberState { loss, score, ..next });
+        }
+    }
+    Ok((forfeits, states))
+}
+
+/// The same in the memory of the regret rule.
+fn forfeit_regrets(
+    input: &JudgeInput,
+    regrets: &mut RegretState,
+    compared: &Losses,
+    scores: [&[Option<Real>]; 2],
+) -> Result<(), MathError> {
+    let config = &input.terms.regret;
+    for (role, losses) in [&compared.inferers, &compared.forecasters].into_iter().enumerate() {
+        let Some(f) = forfeit(losses, scores[role], config.form())? else { continue };
+        for (account, _) in &input.unopened[role] {
+            let network = (compared.combined, compared.naive);
+            regret::forfeit(config, regrets, (account, role == 1), network, f.loss)?;
+        }
+    }
+    Ok(())
 }
 
 /// Fractions by standardised scores, roles by entropy (topics §7.2, §7.3).

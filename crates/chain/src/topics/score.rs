@@ -13,7 +13,7 @@ use super::{
     state::{
         Commit, EPOCHS, EpochLosses, EpochState, Key, LOSSES, LossSums, MEMBERS, Member, OPENINGS, Opening,
         Outcome, PAID, POTS, Paid, Part, Payout, RECORDS, REGISTRATIONS, REGISTRY, REGRETS, REPORTS, Record,
-        RegretState, Report, ReportRow, SPLITS, Topic, Void, part, role,
+        RegretState, Report, ReportRow, SPLITS, Topic, UNOPENED, Void, part, role,
     },
     tell, topics_rewards,
     void::close_void,
@@ -40,7 +40,9 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
     schedule::settle(ctx.state, topic)?;
     let mut members = load_members(ctx, id, &answer.parts)?;
     let (reports, mut reputers) = load_reports(ctx, topic, nonce)?;
+    let mut silent = load_silent(ctx, id, nonce)?;
     let mut input = judge_input(ctx, topic, nonce, opening, &members, reports)?;
+    input.unopened = silent.each_ref().map(|rows| rows.iter().map(|((.., a), m)| (*a, m.state)).collect());
     // What silence means was settled when the epoch opened.
     input.spec.labels.default = epoch.label_default;
     let judged = judge::judge(&input).and_then(|judged| {
@@ -84,6 +86,16 @@ pub(super) fn score(ctx: &mut Ctx, topic: &mut Topic, nonce: u64) -> Result<(), 
         member.listening = judged.listening[i];
         member.earned = member.earned.saturating_add(own);
         rows.push(report_row(reported, score, reward));
+    }
+    for (role, rows) in silent.iter_mut().enumerate() {
+        for ((key, member), state) in rows.iter_mut().zip(&judged.unopened[role]) {
+            member.state = *state;
+            if let Some(forfeit) = judged.forfeits[role] {
+                admit::forfeit(topic, nonce, member, forfeit.score);
+                ctx.emit(tell::forfeited(id, nonce, key, forfeit.loss));
+            }
+            MEMBERS.put(ctx.state, key, member);
+        }
     }
     let pot = POTS.get(ctx.state, &id)?.unwrap_or(0);
     POTS.put(ctx.state, &id, &(pot - paid.all));
@@ -189,6 +201,7 @@ fn judge_input(
         opening,
         inferers: states(part::INFERER),
         forecasters: states(part::FORECASTER),
+        unopened: Default::default(),
         reports,
         budget: schedule::claim(ctx.state, topic)?,
     })
@@ -220,6 +233,17 @@ fn load_members(ctx: &Ctx, id: u64, parts: &[Part]) -> Result<Vec<Row>, Failure>
         members.push((key, member));
     }
     Ok(members)
+}
+
+/// Records of the members who sealed a word and never opened it: inferers, forecasters.
+fn load_silent(ctx: &Ctx, id: u64, nonce: u64) -> Result<[Vec<Row>; 2], Failure> {
+    let mut silent = [Vec::new(), Vec::new()];
+    for ((.., part, account), ()) in UNOPENED.scan_prefix(ctx.state, &(id, nonce), usize::MAX)? {
+        let key = (id, part, account);
+        let Some(member) = MEMBERS.get(ctx.state, &key)? else { continue };
+        silent[usize::from(part == part::FORECASTER)].push((key, member));
+    }
+    Ok(silent)
 }
 
 /// Merit of everybody scored, and what admission learns from it.

@@ -65,6 +65,12 @@ pub const LOSSES: Map<(u64, u64), EpochLosses> = Map::new(*b"tk");
 pub const REGISTRY: Map<(u64, u64), Vec<String>> = Map::new(*b"tb");
 /// (Topic, nonce, account) → payload of an open window. Written by submit_payload, deleted when combined.
 pub const PAYLOADS: Map<(u64, u64, Key), Payload> = Map::new(*b"ty");
+/// (Topic, nonce, account) → digest of a word that was not opened yet. Topics with sealed answers only. Written by
+/// seal_payload, deleted by open_payload and when combined.
+pub const SEALS: Map<(u64, u64, Key), [u8; 32]> = Map::new(*b"t8");
+/// (Topic, nonce, part, account): members whose seal was never opened: scored like the worst. Written when combined;
+/// deleted with its epoch.
+pub const UNOPENED: Map<(u64, u64, u8, Key), ()> = Map::new(*b"t9");
 /// (Topic, nonce, account) → a reputer's word. Written by report_truth and report_losses, deleted when scored.
 pub const REPORTS: Map<(u64, u64, Key), Report> = Map::new(*b"tu");
 /// (Topic, nonce, account): reputers who brought losses and were not, or no more, admitted: they have had their word.
@@ -373,6 +379,8 @@ pub struct Spec {
     pub epoch_length: u64,
     /// Blocks in which answers are accepted.
     pub worker_window: u64,
+    /// Of these, the last in which sealed answers are opened; 0: answers are not sealed.
+    pub reveal_window: u64,
     /// Blocks from question to truth.
     pub truth_lag: u64,
     /// Blocks in which truths are accepted.

@@ -404,6 +404,22 @@ pub(super) fn payload(
     event
 }
 
+/// A word that nobody can read yet. Published clients know of none.
+pub(super) fn sealed(topic_id: u64, epoch: u64, worker: Address, seal: &[u8; 32]) -> Event {
+    let event = Event::new("seal").with("topic_id", topic_id).with("nonce", epoch).with("worker", worker);
+    event.with("seal", hex::encode(seal))
+}
+
+/// A word that was never opened counted as this loss.
+pub(super) fn forfeited(topic_id: u64, epoch: u64, (_, part, account): &(u64, u8, Key), loss: Real) -> Event {
+    Event::new("seal_unopened")
+        .with("topic_id", topic_id)
+        .with("nonce", epoch)
+        .with("worker", name(account))
+        .with("role", part::name(*part))
+        .with("loss", loss)
+}
+
 /// A reputer's word. Published clients know losses only: a truth is told to them without a bundle.
 pub(super) fn report(
     topic_id: u64,

@@ -22,6 +22,7 @@ mod messages;
 mod older;
 mod queries;
 mod refusals;
+mod seals;
 mod sortition;
 mod stakes;
 mod staking;

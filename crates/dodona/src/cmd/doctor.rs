@@ -13,7 +13,12 @@ use std::{
 use anyhow::{Result, bail};
 use dodona_client::{Client, Http};
 use dodona_node::{config::NodeFile, keys};
-use dodona_proto::{Address, chain::QueryStatusResponse};
+use dodona_proto::{
+    Address,
+    chain::QueryStatusResponse,
+    path,
+    topics::{MemberPart, QueryMemberRequest, QueryMemberResponse, QueryTopicResponse},
+};
 use serde::Serialize;
 
 use super::{bundle, keys::store, net, now_ms, run::tell};
@@ -33,6 +38,12 @@ const NO_DISK: u64 = 1 << 30;
 const DRIFT: u64 = 5_000;
 /// Beyond this age of the newest block the chain keeps a time of its own.
 const OWN_TIME: u64 = 86_400_000;
+
+/// Topics whose members are looked at.
+const MAX_TOPICS: usize = 1_000;
+/// Part of the windows that may be missed, and windows in a row.
+const MISSED_PERCENT: u64 = 5;
+const SILENT: u64 = 2;
 
 /// How one thing is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,8 +86,11 @@ pub fn run(args: DoctorArgs) -> Result<()> {
         clock(status, &mut found);
         blocks(&client, status, &mut found);
         peers(&args.rpc, &mut found);
-        if let Some(who) = &args.account {
-            balance(&client, who, args.keys.as_deref(), &mut found);
+        if let Some(who) = &args.account
+            && let Some(address) = account(who, args.keys.as_deref(), &mut found)
+        {
+            balance(&client, &address, &mut found);
+            windows(&client, &address, &mut found);
         }
     }
     if let Some(home) = &args.home {
@@ -196,22 +210,23 @@ fn peers(rpc: &str, found: &mut Diagnosis) {
     }
 }
 
-fn balance(client: &Client<Http>, who: &str, keys: Option<&Path>, found: &mut Diagnosis) {
-    let address = match who.parse::<Address>() {
-        Ok(address) => address.to_string(),
-        Err(_) => match store(keys).and_then(|store| Ok(store.card(who)?)) {
-            Ok(card) => card.address,
-            Err(error) => {
-                return found.add(
-                    "balance",
-                    State::Bad,
-                    format!("{error:#}"),
-                    "name an address or a key of `dodona keys list`",
-                );
-            }
-        },
-    };
-    match client.account(address.clone()) {
+/// The address of an account, or of a key of the store.
+fn account(who: &str, keys: Option<&Path>, found: &mut Diagnosis) -> Option<String> {
+    if let Ok(address) = who.parse::<Address>() {
+        return Some(address.to_string());
+    }
+    match store(keys).and_then(|store| Ok(store.card(who)?)) {
+        Ok(card) => Some(card.address),
+        Err(error) => {
+            let remedy = "name an address or a key of `dodona keys list`";
+            found.add("account", State::Bad, format!("{error:#}"), remedy);
+            None
+        }
+    }
+}
+
+fn balance(client: &Client<Http>, address: &str, found: &mut Diagnosis) {
+    match client.account(address.to_string()) {
         Err(error) => found.add("balance", State::Bad, error.to_string(), "ask again"),
         Ok(account) => {
             let uallo: u128 = account.balance.parse().unwrap_or(0); // amounts are digits
@@ -224,6 +239,52 @@ fn balance(client: &Client<Http>, who: &str, keys: Option<&Path>, found: &mut Di
             );
         }
     }
+}
+
+/// How many windows the account missed in each part at each topic, and whether it still speaks.
+fn windows(client: &Client<Http>, address: &str, found: &mut Diagnosis) {
+    let mut looked = 0;
+    let mut after = 0;
+    while looked < MAX_TOPICS {
+        let page = match client.topics(after) {
+            Ok(page) => page.topics,
+            Err(error) => return found.add("windows", State::Bad, error.to_string(), "ask again"),
+        };
+        let Some(last) = page.last() else { return };
+        after = last.topic_id;
+        for topic in page.iter().take(MAX_TOPICS - looked) {
+            let question = QueryMemberRequest { topic_id: topic.topic_id, address: address.to_string() };
+            let member: Result<QueryMemberResponse, _> = client.ask(path::MEMBER, &question);
+            for part in member.iter().flat_map(|member| &member.parts) {
+                window(topic, part, found);
+            }
+        }
+        looked += page.len();
+    }
+}
+
+fn window(topic: &QueryTopicResponse, part: &MemberPart, found: &mut Diagnosis) {
+    let newest = match part.role.as_str() {
+        "reputer" => topic.last_scored_block,
+        _ => topic.last_combined_block,
+    };
+    // Epochs since it was last heard, as far as the distance of two questions tells.
+    let length = topic.spec.as_ref().map_or(1, |spec| spec.epoch_length.max(1));
+    let silent = newest.saturating_sub(part.last_block) / length;
+    let all = part.heard + part.missed;
+    let state = match part.missed * 100 <= all * MISSED_PERCENT && silent <= SILENT {
+        true => State::Ok,
+        false => State::Warning,
+    };
+    let mut said = format!(
+        "topic {} as {}: heard in {} of {all} epochs, newest in block {}",
+        topic.topic_id, part.role, part.heard, part.last_block
+    );
+    if silent > SILENT {
+        said.push_str(&format!(", silent in the last {silent}"));
+    }
+    let remedy = "is its process running, and fast enough? `dodona explain worker|reputer` says why an epoch did not count";
+    found.add("windows", state, said, remedy);
 }
 
 fn home(home: &Path, found: &mut Diagnosis) {

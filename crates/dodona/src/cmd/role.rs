@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use dodona_client::{Client, ClientError, Http, Wallet, keys::plain_file};
 use dodona_participant::{
     adapter::{self, Limits},
-    forecaster,
+    forecaster::{self, Called, Thinker},
     run::{BlockTime, Lane, Ledger, Part, RunError, Settings, Totals},
     truth::{Feed, Rules, Source, Table, TruthSource},
 };
@@ -83,6 +83,7 @@ struct ForecasterJob {
     name: Option<String>,
     #[serde(default)]
     owner: String,
+    python: Option<String>,
     /// Epochs of a day.
     season: Option<usize>,
 }
@@ -179,7 +180,7 @@ pub fn forecaster(command: ForecasterCommand) -> Result<()> {
         (Some(path), ..) => read_config(path)?,
         (None, Some(forecaster), Some(topic)) => {
             let (name, owner) = named(&args.role);
-            let job = ForecasterJob { forecaster, topic, name, owner, season: None };
+            let job = ForecasterJob { forecaster, topic, name, owner, python: None, season: None };
             Config { forecaster: vec![job], ..Config::default() }
         }
         _ => bail!("name a forecaster and --topic, or --config FILE"),
@@ -283,6 +284,37 @@ fn check(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// What a model or forecaster may use; its own words come under its name.
+fn limits(args: &RoleArgs, text: &str) -> Limits {
+    let label = file_name(text);
+    Limits {
+        timeout: *args.timeout,
+        memory: args.memory << 20,
+        log: Arc::new(move |line: &str| tell(&format!("{label}: {line}"))),
+        ..Limits::default()
+    }
+}
+
+/// The forecaster a text means, and what a leaderboard calls it: one of ours, a Python file, or a program by its path.
+fn thinker(text: &str, season: usize, python: &str, limits: Limits) -> Result<(Thinker, String)> {
+    let wanted = text.strip_prefix("builtin:").unwrap_or(text);
+    let known = forecaster::built_in(season);
+    let names: Vec<&str> = known.iter().map(|forecaster| forecaster.name()).collect();
+    let unknown = format!(
+        "no forecaster is called `{text}`; there are {}, or name a Python file with `def forecast(ctx)` or a program by its path",
+        names.join(", ")
+    );
+    if let Some(found) = known.into_iter().find(|forecaster| forecaster.name() == wanted) {
+        return Ok((Thinker::BuiltIn(found), wanted.to_string()));
+    }
+    let is_file = text.ends_with(".py") || text.contains('/');
+    if text != wanted || !is_file {
+        bail!(unknown);
+    }
+    let callee = adapter::callee(text, python, limits)?;
+    Ok((Thinker::Called(Called::new(callee)), text.to_string()))
+}
+
 fn lanes(client: &Client<Http>, dir: &Path, args: &RoleArgs, config: &Config) -> Result<Vec<Lane>> {
     let &[day, week] = args.seasons.as_slice() else {
         bail!("--seasons wants two numbers such as 48,336");
@@ -297,27 +329,18 @@ fn lanes(client: &Client<Http>, dir: &Path, args: &RoleArgs, config: &Config) ->
     };
     let mut lanes = Vec::new();
     for job in &config.worker {
-        let label = file_name(&job.model);
-        let limits = Limits {
-            timeout: *args.timeout,
-            memory: args.memory << 20,
-            log: Arc::new(move |line: &str| tell(&format!("{label}: {line}"))),
-            ..Limits::default()
-        };
+        let limits = limits(args, &job.model);
         let [day, week] = job.seasons.unwrap_or([day, week]);
         let python = job.python.as_deref().unwrap_or(&args.python);
         let adapter = adapter::open(&job.model, python, (day, week), limits)?;
         lanes.push(Lane::worker(client, settings(job.topic, &job.name, &job.model, &job.owner), adapter)?);
     }
     for job in &config.forecaster {
-        let known = forecaster::built_in(job.season.unwrap_or(day));
-        let names: Vec<&str> = known.iter().map(|forecaster| forecaster.name()).collect();
-        let unknown =
-            format!("no forecaster is called `{}`; there are: {}", job.forecaster, names.join(", "));
-        let wanted = job.forecaster.strip_prefix("builtin:").unwrap_or(&job.forecaster);
-        let found = known.into_iter().find(|forecaster| forecaster.name() == wanted).context(unknown)?;
-        let settings = settings(job.topic, &job.name, wanted, &job.owner);
-        lanes.push(Lane::forecaster(client, settings, found)?);
+        let limits = limits(args, &job.forecaster);
+        let python = job.python.as_deref().unwrap_or(&args.python);
+        let (thinker, label) = thinker(&job.forecaster, job.season.unwrap_or(day), python, limits)?;
+        let settings = settings(job.topic, &job.name, &label, &job.owner);
+        lanes.push(Lane::forecaster(client, settings, thinker)?);
     }
     for job in &config.reputer {
         let source =

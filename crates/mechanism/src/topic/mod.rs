@@ -3,6 +3,7 @@
 
 pub mod combine;
 pub mod forecast;
+pub mod forfeit;
 pub mod interval;
 pub mod label;
 pub mod loss;

@@ -768,22 +768,32 @@ fn advance(
     scores: &[Option<Real>],
 ) -> Result<Vec<MemberState>, MathError> {
     let one = |((state, loss), score): ((&MemberState, &Option<Real>), &Option<Real>)| {
-        let mut next = *state;
-        if let Some(loss) = loss {
-            next.count = state.count.saturating_add(1);
-            let rate = config.alpha.get().max(1.0 / f64::from(next.count));
-            let moved = state.loss.get() + rate * (loss.get() - state.loss.get());
-            // At rate 1 the step may overshoot zero by a rounding.
-            next.loss = Real::named(moved.max(0.0), "mean loss")?;
-        }
-        if let Some(score) = score {
-            let average = state.score.get();
-            next.score =
-                Real::named(average + config.score_rate.get() * (score.get() - average), "mean score")?;
-        }
-        Ok(next)
+        step(config, state, *loss, *score)
     };
     states.iter().zip(losses).zip(scores).map(one).collect()
+}
+
+/// One member's memory after an epoch: its mean loss moves towards `loss` and its mean score towards `score`, where there
+/// is one. Errors: [`MathError::NotFinite`] on overflow.
+pub fn step(
+    config: &PowerConfig,
+    state: &MemberState,
+    loss: Option<Real>,
+    score: Option<Real>,
+) -> Result<MemberState, MathError> {
+    let mut next = *state;
+    if let Some(loss) = loss {
+        next.count = state.count.saturating_add(1);
+        let rate = config.alpha.get().max(1.0 / f64::from(next.count));
+        let moved = state.loss.get() + rate * (loss.get() - state.loss.get());
+        // At rate 1 the step may overshoot zero by a rounding.
+        next.loss = Real::named(moved.max(0.0), "mean loss")?;
+    }
+    if let Some(score) = score {
+        let average = state.score.get();
+        next.score = Real::named(average + config.score_rate.get() * (score.get() - average), "mean score")?;
+    }
+    Ok(next)
 }
 
 /// The topic's error scale after an epoch whose network inference was `combined` (L values): the error is the mean of

@@ -545,6 +545,33 @@ pub fn close<K: Ord + Clone>(
     Ok(closing)
 }
 
+/// The regrets of a member that kept silent after sealing a word, as if that word had had this loss: against the
+/// network, and an inferer's against the naive inference. `network` and `naive` are their losses in the same epoch, on the
+/// scale of [`RegretConfig::form`]. Who is not known yet has nothing to lose; nobody gains. Errors: [`MathError::NotFinite`] on
+/// overflow.
+pub fn forfeit<K: Ord + Clone>(
+    config: &RegretConfig,
+    state: &mut RegretState<K>,
+    (name, forecaster): (&K, bool),
+    (network, naive): (Real, Real),
+    loss: Real,
+) -> Result<(), MathError> {
+    let lower = |family: &mut Regrets<K>, reference: Real| -> Result<(), MathError> {
+        let Some(regret) = family.get_mut(name) else { return Ok(()) };
+        let newest = reference.get() - loss.get();
+        let moved = stats::ema(config.alpha.get(), newest, regret.get(), false);
+        *regret = Real::named(moved, "regret")?.min(*regret);
+        Ok(())
+    };
+    match forecaster {
+        true => lower(&mut state.forecasters, network),
+        false => {
+            lower(&mut state.inferers, network)?;
+            lower(&mut state.naive, naive)
+        }
+    }
+}
+
 /// A member's place in its role.
 #[derive(Copy, Clone)]
 enum Role {

@@ -1,10 +1,12 @@
 //! Forecasters: they predict no value, they predict how wrong each member will be this time,
 //! which lets the network trust the right member at the right moment.
 
+mod called;
 mod ema;
 mod members;
 mod phase;
 
+pub use called::Called;
 pub use ema::EmaForecaster;
 pub use phase::PhaseForecaster;
 
@@ -31,6 +33,14 @@ pub trait Forecaster: Send {
     /// The expected loss, finite and above 0, of every member it knows something of, in the order asked; members never
     /// observed are left out. Takes `&mut self` for scratch space only.
     fn predict(&mut self, epoch: u64, members: &[String]) -> Vec<(String, f64)>;
+}
+
+/// Who predicts for a lane.
+pub enum Thinker {
+    /// One of ours.
+    BuiltIn(Box<dyn Forecaster>),
+    /// A Python file or a program.
+    Called(Called),
 }
 
 /// The standard line-up, with unique names, in a fixed order. `season` is the number of epochs after which the

@@ -5,20 +5,24 @@ use std::{collections::BTreeMap, path::Path};
 
 use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_proto::{
+    commit::{self, SALT},
     path,
     topics::{
-        MsgAddStake, MsgRegister, QueryEpochResponse, QueryMemberRequest, QueryMemberResponse, Role, Rule,
-        TopicSpec, TruthMode, Window,
+        MsgAddStake, MsgOpenPayload, MsgRegister, MsgSealPayload, QueryEpochResponse, QueryInputsRequest,
+        QueryInputsResponse, QueryMemberRequest, QueryMemberResponse, Role, Rule, TopicSpec, TruthMode,
+        Window,
     },
     tx::{TxHash, pack},
     url,
 };
+use prost_types::Any;
+use rand::{RngCore, rngs::OsRng};
 
 use super::{
     BlockTime, Entry, Ledger, LedgerError, Part, What,
     voice::{ForecasterVoice, ReputerVoice, Topic, Voice, Word, WorkerVoice},
 };
-use crate::{adapter::Adapter, forecaster::Forecaster, role::gas, truth::TruthSource};
+use crate::{adapter::Adapter, forecaster::Thinker, role::gas, truth::TruthSource};
 
 /// Blocks after which a transaction that is in none is handed in again.
 const LOST_AFTER: u64 = 3;
@@ -116,6 +120,8 @@ pub struct Lane {
     next: u64,
     /// By nonce.
     records: BTreeMap<u64, Record>,
+    /// Height at which a seal was handed in, by nonce; the last block that accepts seals once the chain has it.
+    seals: BTreeMap<u64, u64>,
     /// Failures of windows that are still open: told as missed only when they close.
     failing: BTreeMap<u64, (Window, String)>,
 }
@@ -142,7 +148,7 @@ impl Lane {
     pub fn forecaster<T: Transport>(
         client: &Client<T>,
         settings: Settings,
-        forecaster: Box<dyn Forecaster>,
+        forecaster: Thinker,
     ) -> Result<Self, RunError> {
         let spec = spec(client, &settings)?;
         if matches!(spec.rule(), Rule::Mean | Rule::Median) {
@@ -194,6 +200,7 @@ impl Lane {
             topic,
             next: 0,
             records: BTreeMap::new(),
+            seals: BTreeMap::new(),
             failing: BTreeMap::new(),
             settings,
             voice,
@@ -278,10 +285,20 @@ impl Lane {
             false => w.state == "open" && (w.worker_first..=w.worker_last).contains(&next),
         };
         for window in seen.windows.iter().filter(open) {
-            if self.settled(client, window, &address, ledger, next)? {
+            let sealed = !reports && window.seal_last > 0;
+            // While seals are accepted, a seal is all there is to do; afterwards it is opened like any word.
+            let done = match sealed && next <= window.seal_last {
+                true => self.sealed(client, window, &address, ledger, next)?,
+                false => self.settled(client, window, &address, ledger, next)?,
+            };
+            if done {
                 continue;
             }
-            match self.submit(client, wallet, ledger, window, seen.height) {
+            let tried = match sealed {
+                true => self.seal_or_open(client, wallet, ledger, window, seen.height),
+                false => self.submit(client, wallet, ledger, window, seen.height),
+            };
+            match tried {
                 Ok(said) => {
                     self.failing.remove(&window.nonce);
                     if let Some(said) = said {
@@ -293,7 +310,7 @@ impl Lane {
                     // Told once per cause; tried again in every block until the window closes.
                     let known = self.failing.get(&window.nonce).is_some_and(|(_, before)| *before == why);
                     if !known {
-                        let (topic, last) = (self.settings.topic, last_block(window, reports));
+                        let (topic, last) = (self.settings.topic, last_block(window, reports, next));
                         tell(&format!(
                             "topic {topic} epoch {}: {why} (open until block {last})",
                             window.epoch
@@ -323,7 +340,7 @@ impl Lane {
             };
             match &entry.what {
                 // A former life was about to: the chain refuses a second one, so asking again is safe.
-                What::Intent { .. } => return Ok(false),
+                What::Intent { .. } | What::Sealed { .. } => return Ok(false),
                 What::Missed { .. } => return Ok(true),
                 What::Sent { hash } => {
                     let pending = tx_hash(hash).map(|hash| (hash, entry.height));
@@ -349,6 +366,121 @@ impl Lane {
         Ok(!lost)
     }
 
+    /// Whether an epoch whose seals are still accepted needs nothing: the chain has ours, or will soon.
+    fn sealed<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        window: &Window,
+        address: &str,
+        ledger: &Ledger,
+        next: u64,
+    ) -> Result<bool, ClientError> {
+        if let Some(height) = self.seals.get(&window.nonce)
+            && next <= height + LOST_AFTER
+        {
+            return Ok(true);
+        }
+        let Some(entry) =
+            ledger.of(&self.chain, address, self.settings.topic, self.voice.part(), window.nonce)
+        else {
+            return Ok(self.records.contains_key(&window.nonce));
+        };
+        match &entry.what {
+            What::Sealed { .. } => {}
+            What::Intent { .. } => return Ok(false),
+            What::Sent { .. } | What::Missed { .. } => return Ok(true),
+        }
+        let (topic_id, nonce) = (self.settings.topic, window.nonce);
+        let question = QueryInputsRequest { topic_id, nonce, address: address.to_string() };
+        let known: QueryInputsResponse = client.ask(path::INPUTS, &question)?;
+        let there = known.seals.iter().any(|row| row.address == address);
+        if there {
+            // A look at every block of a long window would be for nothing.
+            self.seals.insert(window.nonce, window.seal_last);
+        }
+        Ok(there)
+    }
+
+    /// A sealed epoch: makes the seal, hands it in once more, or opens it. What was done, for people.
+    fn seal_or_open<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        wallet: &mut Wallet,
+        ledger: &mut Ledger,
+        window: &Window,
+        height: u64,
+    ) -> Result<Option<String>, Trouble> {
+        let address = wallet.address().to_string();
+        let (part, nonce, epoch) = (self.part(), window.nonce, window.epoch);
+        let known = ledger.of(&self.chain, &address, self.settings.topic, part, nonce).cloned();
+        let sealing = height < window.seal_last;
+        let (answer, payload, salt, gas) = match known.map(|entry| entry.what) {
+            Some(What::Sealed { answer, payload, salt, gas }) => {
+                let damaged = || Trouble::Epoch("the ledger's seal of this epoch is damaged".into());
+                let payload = hex::decode(payload).map_err(|_| damaged())?;
+                let salt: [u8; SALT] =
+                    hex::decode(salt).ok().and_then(|s| s.try_into().ok()).ok_or_else(damaged)?;
+                (answer, payload, salt, gas)
+            }
+            _ if !sealing => {
+                let last = window.seal_last;
+                return Err(Trouble::Epoch(format!("seals were accepted until block {last} only")));
+            }
+            _ => {
+                let Word { shown, message, gas } =
+                    self.voice.say(&self.topic, window, &address).map_err(Trouble::Epoch)?;
+                if self.settings.dry_run {
+                    let fate = Fate::Missed("dry run".into());
+                    self.records.insert(nonce, Record { epoch, fate, pending: None });
+                    return Ok(Some(format!("would seal {shown}")));
+                }
+                let mut salt = [0; SALT];
+                OsRng
+                    .try_fill_bytes(&mut salt)
+                    .map_err(|e| Trouble::Epoch(format!("no random numbers for the seal: {e}")))?;
+                let (payload, kept) = (message.value, hex::encode(salt));
+                let what =
+                    What::Sealed { answer: shown.clone(), payload: hex::encode(&payload), salt: kept, gas };
+                self.note(ledger, &address, window, height, what)?;
+                (shown, payload, salt, gas)
+            }
+        };
+        let sender = address.clone();
+        if sealing {
+            let seal = commit::seal(&self.chain, &salt, &payload).to_vec();
+            let message = MsgSealPayload { sender, topic_id: self.settings.topic, nonce, seal };
+            match wallet.send(client, vec![pack(url::SEAL, &message)], gas::SUBMIT) {
+                Ok(_) => {}
+                Err(error) if error.is_already_submitted() => {}
+                Err(error @ ClientError::Node(_)) => return Err(Trouble::Stop(error.into())),
+                Err(error) => return Err(Trouble::Epoch(error.to_string())),
+            }
+            self.seals.insert(nonce, height);
+            while self.seals.len() > FOLLOWED {
+                self.seals.pop_first();
+            }
+            let from = window.seal_last + 1;
+            return Ok(Some(format!("sealed {answer}, to be opened from block {from} on")));
+        }
+        let message = MsgOpenPayload { sender, payload, salt: salt.to_vec() };
+        self.hand_in(client, wallet, ledger, window, height, (pack(url::OPEN, &message), gas), &answer)
+    }
+
+    /// Writes a step of an epoch down.
+    fn note(
+        &self,
+        ledger: &mut Ledger,
+        address: &str,
+        window: &Window,
+        height: u64,
+        what: What,
+    ) -> Result<(), Trouble> {
+        let (chain, address) = (self.chain.clone(), address.to_string());
+        let (topic, part, epoch, nonce) = (self.settings.topic, self.part(), window.epoch, window.nonce);
+        let entry = Entry { chain, address, topic, part, epoch, nonce, height, what };
+        ledger.write(entry).map_err(|e| Trouble::Stop(e.into()))
+    }
+
     /// Asks, checks, writes down, signs. What was done, for people.
     fn submit<T: Transport>(
         &mut self,
@@ -368,13 +500,22 @@ impl Lane {
             return Ok(Some(format!("would submit {shown}")));
         }
         self.voice.keep(&self.topic, window).map_err(|e| Trouble::Stop(RunError::Evidence(e)))?;
-        let part = self.part();
-        let mut note = |what: What| {
-            let (chain, topic, nonce) = (self.chain.clone(), self.settings.topic, window.nonce);
-            let entry = Entry { chain, address: address.clone(), topic, part, epoch, nonce, height, what };
-            ledger.write(entry).map_err(|e| Trouble::Stop(e.into()))
-        };
-        note(What::Intent { answer: shown.clone() })?;
+        self.note(ledger, &address, window, height, What::Intent { answer: shown.clone() })?;
+        self.hand_in(client, wallet, ledger, window, height, (message, gas), &shown)
+    }
+
+    /// Signs a word and writes down that it is on its way. What was done, for people.
+    fn hand_in<T: Transport>(
+        &mut self,
+        client: &Client<T>,
+        wallet: &mut Wallet,
+        ledger: &mut Ledger,
+        window: &Window,
+        height: u64,
+        (message, gas): (Any, u64),
+        shown: &str,
+    ) -> Result<Option<String>, Trouble> {
+        let address = wallet.address().to_string();
         let (hash, said) = match wallet.send(client, vec![message], gas) {
             Ok(hash) => (Some(hash), format!("submitted {shown}")),
             Err(error) if error.is_already_submitted() => (None, "was submitted before".to_string()),
@@ -382,9 +523,10 @@ impl Lane {
             Err(error) => return Err(Trouble::Epoch(error.to_string())),
         };
         let name = hash.map_or(String::new(), hex::encode_upper);
-        note(What::Sent { hash: name })?;
+        self.note(ledger, &address, window, height, What::Sent { hash: name })?;
         let pending = hash.map(|hash| (hash, height));
-        self.records.insert(window.nonce, Record { epoch, fate: Fate::Waiting, pending });
+        let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending };
+        self.records.insert(window.nonce, record);
         while self.records.len() > FOLLOWED {
             self.records.pop_first();
         }
@@ -400,7 +542,7 @@ impl Lane {
         tell: &mut impl FnMut(&str),
     ) -> Result<(), RunError> {
         let reports = self.part().reports();
-        let over = |window: &Window| last_block(window, reports) < next;
+        let over = |window: &Window| last_block(window, reports, u64::MAX) < next;
         let closed: Vec<u64> =
             self.failing.iter().filter(|(_, (w, _))| over(w)).map(|(nonce, _)| *nonce).collect();
         for nonce in closed {
@@ -481,9 +623,13 @@ fn spec<T: Transport>(client: &Client<T>, settings: &Settings) -> Result<TopicSp
     Ok(client.topic(settings.topic)?.spec.unwrap_or_default())
 }
 
-/// Last block that accepts a word.
-fn last_block(window: &Window, reports: bool) -> u64 {
-    if reports { window.truth_last } else { window.worker_last }
+/// Last block that accepts the word that is due in block `next`.
+fn last_block(window: &Window, reports: bool, next: u64) -> u64 {
+    match reports {
+        true => window.truth_last,
+        false if next <= window.seal_last => window.seal_last,
+        false => window.worker_last,
+    }
 }
 
 /// What an ended epoch says about an account's word.

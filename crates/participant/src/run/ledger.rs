@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Largest ledger that is read, bytes: some millions of epochs.
 const MAX_BYTES: u64 = 1 << 30;
-/// Longest line, bytes.
-const MAX_LINE: u64 = 64 << 10;
+/// Longest line, bytes: a sealed forecast of some thousand members.
+const MAX_LINE: u64 = 1 << 20;
 
 /// One step of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,17 @@ pub enum What {
     Intent {
         /// As it was or will be said.
         answer: String,
+    },
+    /// Sealed: without this line nobody can open the seal, and until it is opened whoever reads it knows the answer.
+    Sealed {
+        /// As it was or will be said.
+        answer: String,
+        /// The encoded payload behind the seal, hex.
+        payload: String,
+        /// The salt, hex.
+        salt: String,
+        /// Gas of opening it.
+        gas: u64,
     },
     /// Handed in, under this transaction name (hex); empty when the chain had it already.
     Sent {

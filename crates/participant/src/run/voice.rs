@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{Part, Preflight};
 use crate::{
     adapter::{Adapter, Answer, Context},
-    forecaster::Forecaster,
+    forecaster::Thinker,
     role::{gas, sayable, sayable_forecast},
     series::Point,
     truth::{Happened, Question, Truth, TruthSource},
@@ -174,14 +174,14 @@ impl Voice for WorkerVoice {
 
 /// Someone who says how wrong everybody will be.
 pub(super) struct ForecasterVoice {
-    forecaster: Box<dyn Forecaster>,
+    thinker: Thinker,
     /// Who was scored in the newest scored epoch.
     members: Vec<String>,
 }
 
 impl ForecasterVoice {
-    pub(super) fn new(forecaster: Box<dyn Forecaster>) -> Self {
-        Self { forecaster, members: Vec::new() }
+    pub(super) fn new(thinker: Thinker) -> Self {
+        Self { thinker, members: Vec::new() }
     }
 }
 
@@ -191,7 +191,10 @@ impl Voice for ForecasterVoice {
     }
 
     fn name(&self) -> &str {
-        self.forecaster.name()
+        match &self.thinker {
+            Thinker::BuiltIn(forecaster) => forecaster.name(),
+            Thinker::Called(called) => called.name(),
+        }
     }
 
     fn learn(&mut self, _topic: &Topic, epoch: &QueryEpochResponse) {
@@ -201,13 +204,25 @@ impl Voice for ForecasterVoice {
         let scored = epoch.parts.iter().filter(|p| !p.forecaster);
         let losses: Vec<(String, f64)> = scored.filter_map(|p| Some((p.address.clone(), p.loss?))).collect();
         self.members = losses.iter().map(|(address, _)| address.clone()).collect();
-        self.forecaster.observe(epoch.epoch, &losses);
+        match &mut self.thinker {
+            Thinker::BuiltIn(forecaster) => forecaster.observe(epoch.epoch, &losses),
+            Thinker::Called(called) => called.observe(epoch.epoch, &losses),
+        }
     }
 
     fn say(&mut self, topic: &Topic, window: &Window, sender: &str) -> Result<Word, String> {
-        let forecast = sayable_forecast(self.forecaster.predict(window.epoch, &self.members));
-        if forecast.is_empty() {
+        if self.members.is_empty() {
             return Err("nothing to say: nobody was scored yet".into());
+        }
+        let predicted = match &mut self.thinker {
+            Thinker::BuiltIn(forecaster) => forecaster.predict(window.epoch, &self.members),
+            Thinker::Called(called) => {
+                called.predict(topic.id, window.epoch, &self.members).map_err(|error| error.to_string())?
+            }
+        };
+        let forecast = sayable_forecast(predicted);
+        if forecast.is_empty() {
+            return Err("nothing to say: the forecaster named no loss".into());
         }
         let gas = gas::forecast(forecast.len());
         let shown = format!("losses of {} members", forecast.len());

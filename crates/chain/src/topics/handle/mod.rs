@@ -5,6 +5,7 @@ mod payload;
 mod register;
 mod relay;
 mod report;
+mod seal;
 mod spec;
 mod topic;
 
@@ -17,6 +18,7 @@ pub(crate) use relay::relay;
 pub use relay::relay_bytes;
 pub(super) use report::least_stake;
 pub(crate) use report::{losses as losses_for, report_losses, report_truth};
+pub(crate) use seal::{open_payload, seal_payload};
 pub use spec::{Checked, check_spec};
 pub(crate) use topic::{create_topic, fund_topic, update_topic};
 
@@ -45,7 +47,7 @@ pub enum TopicError {
     NotRegistered { who: Address, as_role: &'static str },
     #[error("{who} is already registered as {as_role} since block {since}")]
     AlreadyRegistered { who: Address, as_role: &'static str, since: u64 },
-    #[error("topic {0} does not exist: invalid topic ID; topics are numbered from 1 to {1}")]
+    #[error("topic {0} does not exist: invalid topic ID; {known}", known = known_topics(*.1))]
     NoTopic(u64, u64),
     #[error(
         "worker nonce window not available: epoch {nonce} accepts payloads in blocks {first} to {last}, this is block {height}; next epoch opens after block {next}"
@@ -103,6 +105,24 @@ pub enum TopicError {
     NoRemoval(Address),
     #[error("relayed message: {0}")]
     Relay(String),
+    #[error(
+        "answers of topic {topic} are sealed: send MsgSealPayload until block {last}, and open it afterwards"
+    )]
+    SealedTopic { topic: u64, last: u64 },
+    #[error("answers of topic {0} are not sealed: send MsgSubmitPayload")]
+    OpenTopic(u64),
+    #[error(
+        "worker nonce window not available: epoch {nonce} accepts seals in blocks {first} to {last}, this is block {height}; next epoch opens after block {next}"
+    )]
+    SealWindow { nonce: u64, first: u64, last: u64, height: u64, next: u64 },
+    #[error(
+        "worker nonce window not available: seals of epoch {nonce} are opened in blocks {first} to {last}, this is block {height}; next epoch opens after block {next}"
+    )]
+    RevealWindow { nonce: u64, first: u64, last: u64, height: u64, next: u64 },
+    #[error(
+        "{who} sealed nothing for epoch {nonce}: there is nothing to open; the next epoch opens after block {next}"
+    )]
+    NotSealed { who: Address, nonce: u64, next: u64 },
 }
 
 impl Coded for TopicError {
@@ -127,11 +147,24 @@ impl Coded for TopicError {
             Self::NoDelegation { .. } => 53,
             Self::NoRemoval(_) => 54,
             Self::Relay(_) => 55,
-            Self::WorkerWindow { .. } | Self::Guarded { .. } => 67,
+            Self::SealedTopic { .. } | Self::OpenTopic(_) => 56,
+            Self::NotSealed { .. } => 57,
+            Self::WorkerWindow { .. }
+            | Self::SealWindow { .. }
+            | Self::RevealWindow { .. }
+            | Self::Guarded { .. } => 67,
             Self::TruthWindow { .. } => 68,
             Self::NoEpoch { .. } | Self::Done { .. } => 75,
             Self::AlreadySubmitted { .. } | Self::AlreadyReported { .. } => 78,
         }
+    }
+}
+
+/// What topics there are, for whoever asked for another.
+fn known_topics(last: u64) -> String {
+    match last {
+        0 => "there is no topic yet".into(),
+        last => format!("topics are numbered from 1 to {last}"),
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{
         admit::{self, Admitted, Candidate},
         label, lists,
         state::{
-            EPOCHS, Elements, EpochState, MEMBERS, PAYLOADS, Payload, Places, REGISTRY, TOPICS, Topic, part,
-            role,
+            EPOCHS, Elements, Epoch, EpochState, MEMBERS, PAYLOADS, Payload, Places, REGISTRY, SEALS, TOPICS,
+            Topic, part, role,
         },
         tell,
     },
@@ -35,36 +35,51 @@ pub(crate) fn submit(
     from: Address,
     m: &MsgSubmitPayload,
 ) -> Result<(), Failure> {
-    let entries = m.forecast.len() + m.values.len();
-    ctx.gas.charge(gas::SUBMIT + gas::FORECAST_ELEMENT * entries as u64, "payload")?;
-    let mut topic = load_topic(ctx, m.topic_id)?;
+    charge_gas(ctx, m)?;
+    let topic = load_topic(ctx, m.topic_id)?;
     require_registered(ctx, &topic, role::WORKER, from)?;
-    let mut epoch = EPOCHS.get(ctx.state, &(topic.id, m.nonce))?.ok_or_else(|| no_epoch(&topic, m.nonce))?;
+    let epoch = EPOCHS.get(ctx.state, &(topic.id, m.nonce))?.ok_or_else(|| no_epoch(&topic, m.nonce))?;
+    if topic.spec.reveal_window > 0 {
+        let (topic, last) = (topic.id, epoch.worker_last - topic.spec.reveal_window);
+        return Err(TopicError::SealedTopic { topic, last }.into());
+    }
+    receive(ctx, topic, epoch, Word { payer, from, fee: ctx.params.data_sending_fee, payload: m })
+}
 
+/// Gas of the work a payload makes.
+pub(super) fn charge_gas(ctx: &mut Ctx, m: &MsgSubmitPayload) -> Result<(), Failure> {
+    let entries = m.forecast.len() + m.values.len();
+    Ok(ctx.gas.charge(gas::SUBMIT + gas::FORECAST_ELEMENT * entries as u64, "payload")?)
+}
+
+/// A payload, whose it is, and what it still costs whom.
+pub(super) struct Word<'a> {
+    pub payer: Address,
+    pub from: Address,
+    pub fee: u128,
+    pub payload: &'a MsgSubmitPayload,
+}
+
+/// What every payload must satisfy, sealed before or not; then takes it in, if there is room.
+pub(super) fn receive(ctx: &mut Ctx, mut topic: Topic, mut epoch: Epoch, word: Word) -> Result<(), Failure> {
+    let Word { payer, from, fee, payload: m } = word;
     lists::require(ctx, &topic, role::WORKER, from)?;
-    let (nonce, next, height) = (m.nonce, topic.next_open, ctx.height);
-    if epoch.state != EpochState::Open || height <= nonce || height > epoch.worker_last {
-        let (first, last) = (nonce + 1, epoch.worker_last);
+    let (nonce, height) = (m.nonce, ctx.height);
+    let first = nonce + 1;
+    if epoch.state != EpochState::Open || height < first || height > epoch.worker_last {
+        let (last, next) = (epoch.worker_last, topic.next_open);
         return Err(TopicError::WorkerWindow { nonce, first, last, height, next }.into());
     }
-    for part in [part::INFERER, part::FORECASTER] {
-        // Also who found no room, or lost it again, has had its word.
-        if MEMBERS
-            .get(ctx.state, &(topic.id, part, from.0))?
-            .is_some_and(|member| member.merit.nonce >= nonce)
-        {
-            return Err(TopicError::AlreadySubmitted { who: from, nonce, next }.into());
-        }
-    }
+    refuse_second_word(ctx, &topic, nonce, from)?;
     let (inference, registry) = inference(ctx, &topic, m)?;
     let forecast = forecast(ctx, &topic, m)?;
     if inference.is_none() && forecast.is_empty() {
         return Err(TopicError::Empty.into());
     }
-    let fee = ctx.params.data_sending_fee;
     require_fee(ctx, payer, fee)?;
     // Nothing below can fail.
     charge(ctx, &mut topic, payer, fee)?;
+    SEALS.delete(ctx.state, &(topic.id, nonce, from.0));
     let mut payload = Payload { inference, forecast };
     let mut refused = Vec::new();
     for part in [part::INFERER, part::FORECASTER] {
@@ -97,6 +112,17 @@ pub(crate) fn submit(
     ctx.emit(tell::payload((&topic, nonce), from, inference.as_ref(), &registry, forecast));
     if !refused.is_empty() {
         ctx.note(refused.join("; "));
+    }
+    Ok(())
+}
+
+/// One payload per worker and epoch: also who found no room, or lost it again, has had its word.
+pub(super) fn refuse_second_word(ctx: &Ctx, topic: &Topic, nonce: u64, from: Address) -> Result<(), Failure> {
+    for part in [part::INFERER, part::FORECASTER] {
+        let member = MEMBERS.get(ctx.state, &(topic.id, part, from.0))?;
+        if member.is_some_and(|member| member.merit.nonce >= nonce) {
+            return Err(TopicError::AlreadySubmitted { who: from, nonce, next: topic.next_open }.into());
+        }
     }
     Ok(())
 }

@@ -3,12 +3,12 @@
 
 use dodona_proto::{
     Address,
-    topics::{MsgRelay, MsgReportLosses, MsgReportTruth, MsgSubmitPayload},
+    topics::{MsgOpenPayload, MsgRelay, MsgReportLosses, MsgReportTruth, MsgSealPayload, MsgSubmitPayload},
     url,
 };
 use prost::Message;
 
-use super::{TopicError, payload, report};
+use super::{TopicError, payload, report, seal};
 use crate::{ctx::Ctx, error::Failure, gas, text::printable};
 
 /// What a relayed message's author signs: a name for the purpose, the chain, the type, and the bytes themselves.
@@ -46,6 +46,16 @@ pub(crate) fn relay(ctx: &mut Ctx, payer: Address, m: &MsgRelay) -> Result<(), F
             let inner = MsgSubmitPayload::decode(m.message.as_slice()).map_err(decoded)?;
             same(&inner.sender)?;
             payload::submit(ctx, payer, author, &inner)
+        }
+        url::SEAL => {
+            let inner = MsgSealPayload::decode(m.message.as_slice()).map_err(decoded)?;
+            same(&inner.sender)?;
+            seal::seal(ctx, payer, author, &inner)
+        }
+        url::OPEN => {
+            let inner = MsgOpenPayload::decode(m.message.as_slice()).map_err(decoded)?;
+            same(&inner.sender)?;
+            seal::open(ctx, payer, author, &inner)
         }
         url::REPORT_TRUTH => {
             let inner = MsgReportTruth::decode(m.message.as_slice()).map_err(decoded)?;

@@ -167,6 +167,7 @@ pub fn check_spec(spec: Option<&wire::TopicSpec>, params: &Params) -> Result<Che
         payout,
         epoch_length,
         worker_window,
+        reveal_window: spec.reveal_window,
         truth_lag,
         truth_window,
         power,
@@ -231,6 +232,12 @@ fn loss(spec: &wire::TopicSpec) -> Result<Loss, TopicError> {
 pub(super) fn validate(spec: &Spec) -> Result<(), TopicError> {
     if spec.worker_window > spec.epoch_length {
         return Err(wrong("worker_window", "must not be longer than epoch_length"));
+    }
+    if spec.reveal_window >= spec.worker_window {
+        return Err(wrong(
+            "reveal_window",
+            "must be shorter than worker_window: answers are sealed in the blocks before it; 0 for open answers",
+        ));
     }
     if spec.truth_lag < spec.worker_window {
         return Err(wrong(

@@ -1,12 +1,14 @@
 //! Epochs: the answer, who said what, what came of it.
 
+use std::collections::BTreeSet;
+
 use dodona_mechanism::{Real, topic::combine::Losses};
 use dodona_proto::{
     Address,
     topics::{
         self as wire, Column, ForecastElement, ForecastRow, InferenceRow, LabelNumber, LossBundle,
         MemberNumber, PairNumber, QueryEpochResponse, QueryEpochsRequest, QueryEpochsResponse,
-        QueryInputsRequest, QueryInputsResponse, QueryLossesResponse,
+        QueryInputsRequest, QueryInputsResponse, QueryLossesResponse, SealRow,
     },
 };
 use dodona_store::{Read, StoreError};
@@ -16,7 +18,7 @@ use crate::topics::{
     label,
     state::{
         Answer, AnswerColumn, EPOCHS, Epoch, EpochState, FORECASTS, Key, LOSSES, NONCES, PAYLOADS, Part,
-        RECORDS, REGISTRATIONS, REGISTRY, RESISTANT, TOPICS, role,
+        RECORDS, REGISTRATIONS, REGISTRY, RESISTANT, SEALS, TOPICS, UNOPENED, role,
     },
 };
 
@@ -205,6 +207,11 @@ pub fn inputs(read: &impl Read, q: &QueryInputsRequest) -> Result<Option<QueryIn
                 out.forecasts.push(forecast(account, &payload.forecast));
             }
         }
+        for ((.., account), seal) in SEALS.scan_prefix(read, &(id, nonce), usize::MAX)? {
+            if wanted(&account) {
+                out.seals.push(SealRow { address: Address(account).to_string(), seal: seal.to_vec() });
+            }
+        }
     } else {
         let record = RECORDS.get(read, &(id, nonce))?;
         for p in record.iter().flat_map(|r| &r.answer.parts).filter(|p| !p.forecaster && wanted(&p.account)) {
@@ -215,6 +222,9 @@ pub fn inputs(read: &impl Read, q: &QueryInputsRequest) -> Result<Option<QueryIn
                 out.forecasts.push(forecast(account, &elements));
             }
         }
+        let silent = UNOPENED.scan_prefix(read, &(id, nonce), usize::MAX)?;
+        let silent: BTreeSet<Key> = silent.into_iter().map(|((.., account), ())| account).collect();
+        out.unopened = silent.into_iter().filter(wanted).map(|a| Address(a).to_string()).collect();
     }
     out.labels = labels;
     Ok(Some(out))

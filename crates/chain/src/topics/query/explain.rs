@@ -11,7 +11,7 @@ use crate::{
         stake,
         state::{
             EPOCHS, Epoch, EpochLosses, EpochState, Key, LOSSES, MEMBERS, Member, Outcome, Part, Payout,
-            RECORDS, REGISTRATIONS, Record, SPLITS, TOPICS, Topic, TruthMode, part, role,
+            RECORDS, REGISTRATIONS, Record, SPLITS, TOPICS, Topic, TruthMode, UNOPENED, part, role,
         },
     },
 };
@@ -19,6 +19,9 @@ use crate::{
 fn line(name: &str, value: impl ToString, note: &str) -> Line {
     Line { name: name.into(), value: value.to_string(), note: note.into() }
 }
+
+/// What silence after a seal is.
+const SILENT: &str = "sealed its word and never opened it: scored like the worst of the epoch (at most ten times the median loss), unpaid";
 
 /// One account in one epoch; nonce 0 is the newest scored.
 pub fn explain(read: &impl Read, q: &QueryExplainRequest) -> Result<Option<QueryExplainResponse>, ViewError> {
@@ -129,7 +132,10 @@ fn worker(read: &impl Read, scene: &Scene, part: u8, who: Key) -> Result<Option<
     }
     let mut out = ExplainedPart { role: part::name(part).into(), ..Default::default() };
     let Some(place) = place else {
-        out.verdict = absent(scene, member.as_ref(), "submitted");
+        out.verdict = match UNOPENED.contains(read, &(topic.id, scene.nonce, part, who))? {
+            true => SILENT.into(),
+            false => absent(scene, member.as_ref(), "submitted"),
+        };
         out.lines = memory(member.as_ref(), topic, part);
         out.would_have_earned = would_have_earned(read, scene, part, who, member.as_ref())?.to_string();
         return Ok(Some(out));

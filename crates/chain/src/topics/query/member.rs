@@ -145,6 +145,7 @@ pub fn member(read: &impl Read, q: &QueryMemberRequest) -> Result<Option<QueryMe
             reward_fraction: fraction(&split, part, &who.0).map(Real::get),
             listening: member.listening.get(),
             lowest_merit: lowest.map(Real::get),
+            missed: topic.missed(part, &member),
         });
     }
     let name = worker.as_ref().or(reputer.as_ref()).map_or(String::new(), |r| r.name.clone());

@@ -101,6 +101,10 @@ pub fn windows(read: &impl Read, id: u64, height: u64) -> Result<Option<QueryWin
             worker_last: epoch.worker_last,
             truth_first: epoch.truth_first,
             truth_last: epoch.truth_last,
+            seal_last: match topic.spec.reveal_window {
+                0 => 0,
+                reveal => epoch.worker_last - reveal,
+            },
         });
     }
     windows.reverse();
@@ -237,6 +241,7 @@ fn spec_view(spec: &Spec, texts: Texts, labels: Vec<String>) -> wire::TopicSpec 
         payout: payout.into(),
         epoch_length: spec.epoch_length,
         worker_window: spec.worker_window,
+        reveal_window: spec.reveal_window,
         truth_lag: spec.truth_lag,
         truth_window: spec.truth_window,
         kappa: spec.power.kappa,

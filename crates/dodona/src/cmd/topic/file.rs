@@ -48,6 +48,9 @@ pub struct TopicFile {
 struct Schedule {
     epoch_length: u64,
     worker_window: u64,
+    /// The last blocks of worker_window, in which sealed answers are opened; absent or 0: answers are open.
+    #[serde(default)]
+    reveal_window: u64,
     truth_lag: u64,
     truth_window: u64,
 }
@@ -277,6 +280,7 @@ impl TopicFile {
             payout: payout.into(),
             epoch_length: self.schedule.epoch_length,
             worker_window: self.schedule.worker_window,
+            reveal_window: self.schedule.reveal_window,
             truth_lag: self.schedule.truth_lag,
             truth_window: self.schedule.truth_window,
             kappa: self.rule.kappa,

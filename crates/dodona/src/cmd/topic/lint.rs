@@ -123,7 +123,8 @@ fn mend(spec: &mut TopicSpec, field: &str) -> bool {
         "truth_mode" => spec.truth_mode = fine.truth_mode,
         "payout" => spec.payout = fine.payout,
         "epoch_length" => spec.epoch_length = spec.worker_window.clamp(1, 1_000_000),
-        "worker_window" => spec.worker_window = 1,
+        "worker_window" => (spec.worker_window, spec.reveal_window) = (1, 0),
+        "reveal_window" => spec.reveal_window = 0,
         "truth_lag" => spec.truth_lag = spec.worker_window.max(1),
         "truth_window" => spec.truth_window = 1,
         "alpha" | "cap" | "clamp" | "gain" | "kappa" | "power rule settings" => {
@@ -168,6 +169,9 @@ fn warnings(spec: &TopicSpec, checked: &Checked) -> Vec<String> {
             "answers are accepted until {} of the {} blocks to the truth have passed: late answers know more",
             s.worker_window, s.truth_lag
         ));
+    }
+    if s.reveal_window == 1 {
+        warn("reveal_window is one block: a worker that misses it is scored like the worst".into());
     }
     if s.truth_window < 2 {
         warn("truth_window is one block: a reputer that misses it makes the epoch void".into());

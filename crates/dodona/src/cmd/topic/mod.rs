@@ -162,8 +162,15 @@ fn text(t: &QueryTopicResponse) -> String {
     line(
         "schedule",
         format!(
-            "asks every {} blocks, answers in {}, truth after {} within {}",
-            spec.epoch_length, spec.worker_window, spec.truth_lag, spec.truth_window
+            "asks every {} blocks, answers in {}{}, truth after {} within {}",
+            spec.epoch_length,
+            spec.worker_window,
+            match spec.reveal_window {
+                0 => String::new(),
+                reveal => format!(" (sealed, opened in the last {reveal})"),
+            },
+            spec.truth_lag,
+            spec.truth_window
         ),
     );
     line(
