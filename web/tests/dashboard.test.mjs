@@ -291,7 +291,7 @@ test("the node tells of its blocks by itself, and is asked where it cannot", asy
   await other.close();
 });
 
-test("a test wallet made in the page funds a topic, delegates and stakes", async () => {
+test("a test wallet made in the page funds a topic, delegates, stakes, collects and takes back", async () => {
   await go("#/wallet/fund/1");
   await page.click("text=Make a test wallet");
   await sees("#balance", /1\u202f000\.0000 ALLO|[1-9]\d*\.\d{4} ALLO/);
@@ -311,6 +311,23 @@ test("a test wallet made in the page funds a topic, delegates and stakes", async
   await sees("select[name=upon]", /reputer-1/);
   await page.click("text=Sign and send");
   await sees("#outcome", /done, in block \d+/);
+  // What is staked earns, and comes back by the same page.
+  const behind = page.locator(".holdings li", { hasText: "validator" });
+  await until("the delegation among what is staked", async () => (await behind.count()) === 1);
+  await behind.locator("input[name=back]").fill("2");
+  await behind.locator("text=Take back").click();
+  await sees("#returned", /cannot be taken back/);
+  await behind.locator("input[name=back]").fill("0.25");
+  await behind.locator("text=Take back").click();
+  await sees("#returned", /on its way back, in block \d+/);
+  await sees(".holdings", /0\.2500 ALLO come back from/);
+  const upon = page.locator(".holdings li", { hasText: "reputer-1 of topic" });
+  await until("a reward of the reputer’s epochs", async () => upon.locator("text=Collect").isEnabled());
+  await upon.locator("text=Collect").click();
+  await sees("#returned", /collected, in block \d+/);
+  await upon.locator("text=Take back").click();
+  await sees("#returned", /on its way back, in block \d+/);
+  await sees(".holdings", /of which 0\.2500 ALLO leave/);
   await page.check("text=stake in a subnet");
   await sees("select[name=upon]", /uid 0/);
   await page.fill("input[name=amount]", "5000000");

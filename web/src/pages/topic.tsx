@@ -242,9 +242,9 @@ function Timeline({ windows, topic, pulse }: { windows: Windows | null; topic: T
       <p>{topic.active ? <>Next question in <b>{left}</b> {left === 1 ? "block" : "blocks"}<br />{seconds}</> : <>The topic sleeps: {topic.inactive_reason || "inactive"}</>}</p>
       <ol>
         {(windows?.windows ?? []).slice(-4).map((w) => (
-          <li key={w.nonce} class={w.state}><b>epoch {w.epoch}</b> {w.state === "open" ? "takes answers" : "waits for truth"}
+          <li key={w.nonce} class={w.state}><b>epoch {w.epoch}</b> {w.state !== "open" ? "waits for truth" : !w.seal_last ? "takes answers" : height < w.seal_last ? "takes sealed answers" : "opens sealed answers"}
             <Steps w={w} height={height} wait={wait} />
-            <small>answers in {range(w.worker_first, w.worker_last)}, truth in {range(w.truth_first, w.truth_last)}</small></li>
+            <small>{w.seal_last ? <>sealed in {range(w.worker_first, w.seal_last)}, opened in {range(w.seal_last + 1, w.worker_last)}</> : <>answers in {range(w.worker_first, w.worker_last)}</>}, truth in {range(w.truth_first, w.truth_last)}</small></li>
         ))}
       </ol>
     </section>

@@ -89,6 +89,7 @@ export function WalletPage({ wish, pulse }: { wish: string[]; pulse: Pulse }) {
           </dl>
           <div class="controls"><button onClick={forget}>Disconnect</button></div>
           {tools ? <Deeds tools={tools} signer={signer} card={card} wish={wish} /> : null}
+          {tools ? <Holdings tools={tools} signer={signer} card={card} beat={beat} /> : null}
         </>
       )}
       <p class="note" role="alert">{said}</p>
@@ -158,3 +159,71 @@ function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; ca
     </form>
   );
 }
+
+interface Stakes {
+  validators: { operator: string; name: string; amount: string; reward: string }[];
+  leaving: { operator: string; name: string; amount: string; until_ms: number }[];
+  topics: { topic_id: number; reputer: string; name: string; amount: string; reward: string; leaving: string; leaves_block: number | null }[];
+}
+
+/** One place where something is staked: how much, what it earned, and how both come back. */
+interface Held { key: string; place: string; link: string; amount: bigint; leaving: bigint; reward: bigint; collect: Deed; takeBack: (uallo: bigint) => Deed }
+
+/** What this account has behind validators and reputers, with the two ways back: rewards at once, stake after its wait. */
+function Holdings({ tools, signer, card, beat }: { tools: Tools; signer: Signer; card: Card; beat: string }) {
+  const [tick, setTick] = useState(0);
+  const stakes = useAsk<Stakes>(`/accounts/${signer.address}/stakes`, `${beat}/${tick}`).value;
+  const [busy, setBusy] = useState("");
+  const [said, say] = useState<{ text: string; hash?: string; good?: boolean }>({ text: "" });
+  const held: Held[] = [
+    ...(stakes?.validators ?? []).map((v) => ({
+      key: v.operator, place: `validator ${v.name || short(v.operator)}`, link: `#/validator/${v.operator}`, amount: BigInt(v.amount), leaving: 0n, reward: BigInt(v.reward),
+      collect: tools.collectReward(signer.address, v.operator), takeBack: (uallo: bigint) => tools.undelegate(signer.address, v.operator, uallo),
+    })),
+    ...(stakes?.topics ?? []).map((t) => ({
+      key: `${t.topic_id}/${t.reputer}`, place: `reputer ${t.name || short(t.reputer)} of topic ${t.topic_id}`, link: `#/topic/${t.topic_id}`, amount: BigInt(t.amount), leaving: BigInt(t.leaving), reward: BigInt(t.reward),
+      collect: tools.collectFromReputer(signer.address, t.topic_id, t.reputer), takeBack: (uallo: bigint) => tools.leaveReputer(signer.address, t.topic_id, t.reputer, uallo),
+    })),
+  ];
+  const act = async (key: string, deed: Deed, done: string) => {
+    setBusy(key);
+    say({ text: "signed and sent when the wallet agrees; then it waits for a block…" });
+    try {
+      const receipt = await send(signer, card, deed);
+      say(receipt.code === 0 ? { text: `${done}, in block ${receipt.height}`, hash: receipt.hash, good: true } : { text: `refused in block ${receipt.height}: ${receipt.log}`, hash: receipt.hash });
+    } catch (error) {
+      say({ text: error instanceof Error ? error.message : String(error) });
+    }
+    setBusy("");
+    setTick((n) => n + 1);
+  };
+  const takeBack = (event: SubmitEvent, h: Held) => {
+    event.preventDefault();
+    const typed = new FormData(event.currentTarget as HTMLFormElement).get("back");
+    const uallo = tools.amount(String(typed ?? ""));
+    if (uallo === null || uallo > h.amount) return say({ text: `“${typed}” cannot be taken back: a number above 0, at most ${exactAllo(h.amount.toString())}` });
+    void act(h.key, h.takeBack(uallo), "on its way back");
+  };
+  if (!stakes) return null;
+  return (
+    <section aria-label="Staked" class="holdings">
+      <h2>Staked</h2>
+      {held.length === 0 ? <p class="empty">Nothing behind validators or reputers yet. What is staked in subnets is on the <a href={`#/account/${signer.address}`}>page of the account</a>.</p> : (
+        <ul class="plain">{held.map((h) => (
+          <li key={h.key}>
+            <a href={h.link}>{h.place}</a>: <b title={exactAllo(h.amount.toString())}>{allo(h.amount)} ALLO</b>{h.leaving > 0n ? <>, of which {allo(h.leaving)} ALLO leave</> : null}; earned <span title={exactAllo(h.reward.toString())}>{allo(h.reward)} ALLO</span>
+            <form class="controls" onSubmit={(e) => takeBack(e, h)}>
+              <button type="button" disabled={busy !== "" || h.reward === 0n} onClick={() => act(h.key, h.collect, "collected")}>Collect</button>
+              <label>ALLO <input name="back" inputMode="decimal" size={12} maxLength={32} defaultValue={plainAllo(h.amount)} autocomplete="off" /></label>
+              <button type="submit" disabled={busy !== ""}>Take back</button>
+            </form>
+          </li>))}
+        </ul>)}
+      {stakes.leaving.length ? <ul class="plain">{stakes.leaving.map((l, i) => <li key={i}>{allo(l.amount)} ALLO come back from {l.name || short(l.operator)} on {new Date(l.until_ms).toLocaleString()}</li>)}</ul> : null}
+      <p role="status" id="returned" class={said.good ? "verdict good" : said.hash ? "verdict bad" : ""}>{said.text} {said.hash ? <a href={`#/tx/${said.hash}`}>the transaction</a> : null}</p>
+    </section>
+  );
+}
+
+/** An amount as it is typed, to the last digit. */
+const plainAllo = (uallo: bigint) => `${uallo / 10n ** 18n}.${String(uallo % 10n ** 18n).padStart(18, "0")}`.replace(/\.?0+$/, "");

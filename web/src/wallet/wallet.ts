@@ -156,3 +156,11 @@ export const delegate = (sender: string, operator: string, uallo: bigint): Deed 
   ({ type: "/cosmos.staking.v1beta1.MsgDelegate", fields: [{ at: 1, text: sender }, { at: 2, text: operator }, { at: 3, bytes: coin(uallo) }] });
 export const stake = (sender: string, hotkey: string, netuid: number, uallo: bigint): Deed =>
   ({ type: "/dodona.subnets.v1.MsgStake", fields: [{ at: 1, text: sender }, { at: 2, text: hotkey }, { at: 3, whole: netuid }, { at: 4, text: String(uallo) }] });
+export const undelegate = (sender: string, operator: string, uallo: bigint): Deed =>
+  ({ type: "/cosmos.staking.v1beta1.MsgUndelegate", fields: [{ at: 1, text: sender }, { at: 2, text: operator }, { at: 3, bytes: coin(uallo) }] });
+export const collectReward = (sender: string, operator: string): Deed =>
+  ({ type: "/cosmos.distribution.v1beta1.MsgWithdrawDelegatorReward", fields: [{ at: 1, text: sender }, { at: 2, text: operator }] });
+export const leaveReputer = (sender: string, topic: number, reputer: string, uallo: bigint): Deed =>
+  ({ type: "/dodona.topics.v1.MsgRemoveDelegateStake", fields: [{ at: 1, text: sender }, { at: 2, whole: topic }, { at: 3, text: reputer }, { at: 4, text: String(uallo) }] });
+export const collectFromReputer = (sender: string, topic: number, reputer: string): Deed =>
+  ({ type: "/dodona.topics.v1.MsgClaimDelegateRewards", fields: [{ at: 1, text: sender }, { at: 2, whole: topic }, { at: 3, text: reputer }] });

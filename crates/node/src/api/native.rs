@@ -138,6 +138,7 @@ pub(crate) async fn index() -> Response {
         "/status",
         "/blocks/{height|latest}",
         "/accounts/{address}",
+        "/accounts/{address}/stakes",
         "/topics?after=0&limit=50",
         "/topics/{id}",
         "/topics/{id}/windows",

@@ -7,9 +7,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dodona_chain::staking::{
-    state::{Status as Bond, consensus_address},
-    view::{self, SigningRow, ValidatorRow},
+use dodona_chain::{
+    staking::{
+        state::{Status as Bond, consensus_address},
+        view::{self, SigningRow, ValidatorRow},
+    },
+    topics::{
+        stake::{self, DELEGATIONS, DELEGATORS, REMOVALS},
+        state::{REGISTRATIONS, role},
+    },
 };
 use dodona_proto::{
     Address, Prefix,
@@ -34,6 +40,7 @@ pub(super) fn routes() -> Router<NodeHandle> {
     Router::new()
         .route("/validators", get(validators))
         .route("/validators/{operator}", get(validator))
+        .route("/accounts/{address}/stakes", get(stakes))
         .route("/mempool", get(mempool))
 }
 
@@ -85,6 +92,67 @@ async fn validator(State(node): State<NodeHandle>, Path(operator): Path<String>)
     })
     .await?
     .map_err(Problem::from)
+}
+
+/// What an account has behind validators and reputers, what that earned and did not collect, and what is on its way back.
+async fn stakes(State(node): State<NodeHandle>, Path(address): Path<String>) -> Answer {
+    let who: Address = address.parse().map_err(|e| Problem::bad(format!("address: {e}")))?;
+    aside(move || {
+        let read = node.state(0)?;
+        let name = |operator: Address| -> Result<String, Status> {
+            Ok(view::validator(&read, operator)?.map_or(String::new(), |row| row.text.moniker))
+        };
+        let first = Address([0; 20]);
+        let operators = view::operators_of(&read, who, first, ROWS)?;
+        let mut validators = Vec::new();
+        for operator in operators {
+            let Some(row) = view::delegation(&read, operator, who)? else { continue };
+            let reward = view::reward(&read, operator, who)?.unwrap_or(0);
+            validators.push(json!({
+                "operator": operator.written(Prefix::Operator),
+                "name": name(operator)?,
+                "amount": row.balance.to_string(),
+                "reward": reward.to_string(),
+            }));
+        }
+        let mut leaving = Vec::new();
+        for operator in view::unbonding_from(&read, who, first, ROWS)? {
+            let row = view::unbonding(&read, operator, who)?;
+            for entry in row.iter().flat_map(|row| &row.entries) {
+                leaving.push(json!({
+                    "operator": operator.written(Prefix::Operator),
+                    "name": name(operator)?,
+                    "amount": entry.balance.to_string(),
+                    "until_ms": entry.until,
+                }));
+            }
+        }
+        let topics = topic_stakes(&read, who)?;
+        Ok(Json(json!({ "validators": validators, "leaving": leaving, "topics": topics })).into_response())
+    })
+    .await?
+    .map_err(|status: Status| status.into())
+}
+
+/// An account's delegations upon reputers.
+fn topic_stakes(read: &Snapshot, who: Address) -> Result<Vec<Value>, Status> {
+    let mut rows = Vec::new();
+    for ((_, topic, reputer), ()) in DELEGATORS.scan_prefix(read, &who.0, ROWS)? {
+        let key = (topic, reputer, who.0);
+        let Some(delegation) = DELEGATIONS.get(read, &key)? else { continue };
+        let registration = REGISTRATIONS.get(read, &(topic, role::REPUTER, reputer))?;
+        let removal = REMOVALS.get(read, &key)?;
+        rows.push(json!({
+            "topic_id": topic,
+            "reputer": Address(reputer).to_string(),
+            "name": registration.map_or(String::new(), |r| r.name),
+            "amount": delegation.amount.to_string(),
+            "reward": stake::pending(read, topic, reputer, &delegation)?.to_string(),
+            "leaving": removal.as_ref().map_or("0".to_string(), |r| r.amount.to_string()),
+            "leaves_block": removal.map(|r| r.at),
+        }));
+    }
+    Ok(rows)
 }
 
 fn shown(read: &Snapshot, row: &ValidatorRow) -> Result<Value, Status> {

@@ -423,8 +423,10 @@ impl Lane {
                 (answer, payload, salt, gas)
             }
             _ if !sealing => {
-                let last = window.seal_last;
-                return Err(Trouble::Epoch(format!("seals were accepted until block {last} only")));
+                // Why nothing was sealed in time matters more than that it is too late now.
+                let known = self.failing.get(&nonce).map(|(_, why)| why.clone());
+                let late = format!("seals were accepted until block {} only", window.seal_last);
+                return Err(Trouble::Epoch(known.unwrap_or(late)));
             }
             _ => {
                 let Word { shown, message, gas } =
