@@ -316,6 +316,29 @@ fn a_transaction_that_no_block_took_is_handed_in_again_while_the_window_is_open(
 }
 
 #[test]
+fn a_word_that_never_got_into_a_block_is_not_said_to_have_found_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open_node();
+    let (mut lane, _) = life(&client, &dir.path().join("ledger.jsonl"), Some(102.0), settings());
+    {
+        let mut state = client.transport().0.lock().unwrap();
+        state.window = None;
+        state.epochs.push(QueryEpochResponse {
+            epoch: 40,
+            nonce: 50,
+            state: "scored".into(),
+            truth: Some(101.0),
+            ..Default::default()
+        });
+    }
+    let mut ledger = Ledger::open(&dir.path().join("other.jsonl")).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "worker"));
+    let mut told = Vec::new();
+    lane.step(&client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    assert!(told.iter().any(|line| line.contains("in no block before the window closed")), "{told:?}");
+}
+
+#[test]
 fn a_doubtful_answer_is_held_back_unless_its_owner_insists() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ledger.jsonl");

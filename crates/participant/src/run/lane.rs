@@ -100,6 +100,8 @@ struct Record {
     fate: Fate,
     /// Handed in, and not known to be in a block: name, and height at that time.
     pending: Option<(TxHash, u64)>,
+    /// What it was handed in as, if that is known.
+    hash: Option<TxHash>,
 }
 
 /// Why an epoch was not submitted.
@@ -344,7 +346,8 @@ impl Lane {
                 What::Missed { .. } => return Ok(true),
                 What::Sent { hash } => {
                     let pending = tx_hash(hash).map(|hash| (hash, entry.height));
-                    let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending };
+                    let hash = pending.map(|(hash, _)| hash);
+                    let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending, hash };
                     self.records.insert(window.nonce, record);
                 }
             }
@@ -433,7 +436,7 @@ impl Lane {
                     self.voice.say(&self.topic, window, &address).map_err(Trouble::Epoch)?;
                 if self.settings.dry_run {
                     let fate = Fate::Missed("dry run".into());
-                    self.records.insert(nonce, Record { epoch, fate, pending: None });
+                    self.records.insert(nonce, Record { epoch, fate, pending: None, hash: None });
                     return Ok(Some(format!("would seal {shown}")));
                 }
                 let mut salt = [0; SALT];
@@ -498,7 +501,7 @@ impl Lane {
         let epoch = window.epoch;
         if self.settings.dry_run {
             let fate = Fate::Missed("dry run".into());
-            self.records.insert(window.nonce, Record { epoch, fate, pending: None });
+            self.records.insert(window.nonce, Record { epoch, fate, pending: None, hash: None });
             return Ok(Some(format!("would submit {shown}")));
         }
         self.voice.keep(&self.topic, window).map_err(|e| Trouble::Stop(RunError::Evidence(e)))?;
@@ -527,7 +530,7 @@ impl Lane {
         let name = hash.map_or(String::new(), hex::encode_upper);
         self.note(ledger, &address, window, height, What::Sent { hash: name })?;
         let pending = hash.map(|hash| (hash, height));
-        let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending };
+        let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending, hash };
         self.records.insert(window.nonce, record);
         while self.records.len() > FOLLOWED {
             self.records.pop_first();
@@ -556,7 +559,7 @@ impl Lane {
                 let (part, what) = (self.part(), What::Missed { why: why.clone() });
                 ledger.write(Entry { chain, address, topic, part, epoch, nonce, height: next - 1, what })?;
             }
-            self.records.insert(nonce, Record { epoch, fate: Fate::Missed(why), pending: None });
+            self.records.insert(nonce, Record { epoch, fate: Fate::Missed(why), pending: None, hash: None });
         }
         Ok(())
     }
@@ -580,6 +583,11 @@ impl Lane {
                     && record.fate == Fate::Waiting
                 {
                     record.fate = fate(&epoch, self.voice.part(), address);
+                    if let (Fate::Missed(why), Some(hash)) = (&mut record.fate, record.hash)
+                        && let Some(cause) = unheard(client, hash)?
+                    {
+                        *why = cause;
+                    }
                     let (topic, number) = (self.settings.topic, epoch.epoch);
                     match &record.fate {
                         Fate::Counted(earned) => {
@@ -607,7 +615,7 @@ impl Lane {
                     totals.counted += 1;
                     totals.earned = totals.earned.saturating_add(*earned);
                 }
-                Fate::Missed(why) => *totals.missed.entry(why.clone()).or_default() += 1,
+                Fate::Missed(why) => *totals.missed.entry(cause(why)).or_default() += 1,
             }
         }
         totals.submitted = totals.waiting + totals.void + totals.counted;
@@ -655,6 +663,28 @@ fn fate(epoch: &QueryEpochResponse, part: Part, address: &str) -> Fate {
             "submitted, but not heard: there was no room for all, see `dodona explain worker`".into(),
         ),
     }
+}
+
+/// Why a word that was handed in did not count, as far as its transaction tells: it was refused, or it is in no block.
+fn unheard<T: Transport>(client: &Client<T>, hash: TxHash) -> Result<Option<String>, ClientError> {
+    match client.tx(hash) {
+        Ok(receipt) if receipt.code != 0 => Ok(Some(format!("refused by the block: {}", receipt.log))),
+        Ok(_) => Ok(None),
+        Err(ClientError::NotFound(_)) => {
+            Ok(Some("submitted, but in no block before the window closed: answer sooner".into()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// One cause for many epochs: whole numbers in it are of one epoch each.
+fn cause(why: &str) -> String {
+    let word = |word: &str| {
+        let number = word.trim_end_matches([',', ';', ':', ')']);
+        let counts = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        if counts { format!("N{}", &word[number.len()..]) } else { word.to_string() }
+    };
+    why.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A transaction's name from hex.
