@@ -7,7 +7,7 @@ use dodona_proto::{
     topics::{Loss, Role, Rule, TopicSpec},
 };
 
-use crate::kit::*;
+use crate::{kit::*, seals};
 
 /// A random transaction: mostly sensible, often a little wrong, sometimes nonsense.
 fn random_tx(net: &Net, dice: &mut Dice) -> Tx {
@@ -36,6 +36,7 @@ fn random_tx(net: &Net, dice: &mut Dice) -> Tx {
         14 => delegate(who, id, dice.pick::<&str>(&names), u128::from(dice.roll(5)) * ALLO),
         16 => set_params(&[("data_sending_fee", dice.pick::<&str>(&numbers))]),
         17 => labels(net, dice),
+        18 => sealed(net, dice),
         15 => unstake(who, id, u128::from(dice.roll(5)) * ALLO),
         _ => report(net, dice, value),
     };
@@ -84,8 +85,25 @@ fn labels(net: &Net, dice: &mut Dice) -> Tx {
     }
 }
 
-/// The topic of classes among those of [`set_up`].
+/// The topic of classes among those of [`set_up`], and the one whose answers are sealed.
 const CLASSES: u64 = 4;
+const SEALED: u64 = 5;
+
+/// A seal for the topic of sealed answers, what is behind it, or a report; some seals are never opened.
+fn sealed(net: &Net, dice: &mut Dice) -> Tx {
+    let (windows, next) = (net.windows(SEALED).windows, net.height + 1);
+    let truths = windows.iter().find(|w| (w.truth_first..=w.truth_last).contains(&next));
+    if let (Some(window), 0) = (truths, dice.roll(2)) {
+        return truth(dice.pick::<&str>(&["r1", "r2"]), SEALED, window.nonce, "3");
+    }
+    let (nonce, last) = windows.iter().find(|w| w.state == "open").map_or((0, 0), |w| (w.nonce, w.seal_last));
+    let (who, value) = (*dice.pick(&["w1", "w2", "w3"]), (nonce % 7).to_string());
+    if next <= last {
+        seals::seal(who, SEALED, nonce, &value)
+    } else {
+        seals::open(who, SEALED, nonce, &value)
+    }
+}
 
 /// Topics that the random transactions find.
 fn set_up(net: &mut Net) {
@@ -97,6 +115,8 @@ fn set_up(net: &mut Net) {
     let (multi, require_unity, loss) = (true, true, Loss::Log.into());
     let classes = TopicSpec { classification: true, multi, require_unity, loss, ..spec(3, 2, 3, 3) };
     assert_eq!(net.market(classes, &["w1", "w2"], &["r1", "r2"]), CLASSES);
+    let sealed = TopicSpec { reveal_window: 2, ..spec(4, 4, 4, 4) };
+    assert_eq!(net.market(sealed, &["w1", "w2", "w3"], &["r1", "r2"]), SEALED);
 }
 
 /// A block as proposers make it.
@@ -157,6 +177,8 @@ fn two_hundred_random_blocks_give_the_same_roots_to_proposer_and_validator() {
     );
     let scored: Vec<u64> = (1..=3).map(|id| one.topic(id).epochs_scored).collect();
     assert!(scored.iter().all(|n| *n >= 8) && one.topic(CLASSES).epochs_scored > 0, "{scored:?}");
+    let sealed = one.topic(SEALED);
+    assert!(sealed.epochs_scored > 0, "{} sealed epochs opened, none scored", sealed.epochs_opened);
 }
 
 #[test]

@@ -37,7 +37,8 @@ fn salt(from: &str) -> [u8; 32] {
     salt
 }
 
-fn seal(from: &str, topic_id: u64, nonce: u64, inference: &str) -> Tx {
+/// The seal of an answer, under a salt that everybody knows.
+pub fn seal(from: &str, topic_id: u64, nonce: u64, inference: &str) -> Tx {
     let seal = commit::seal(CHAIN, &salt(from), &word(from, topic_id, nonce, inference)).to_vec();
     seal_bytes(from, topic_id, nonce, seal)
 }
@@ -46,7 +47,8 @@ fn seal_bytes(from: &str, topic_id: u64, nonce: u64, seal: Vec<u8>) -> Tx {
     Tx::new(from, vec![pack(url::SEAL, &MsgSealPayload { sender: text(from), topic_id, nonce, seal })])
 }
 
-fn open(from: &str, topic_id: u64, nonce: u64, inference: &str) -> Tx {
+/// What is behind it.
+pub fn open(from: &str, topic_id: u64, nonce: u64, inference: &str) -> Tx {
     open_bytes(from, word(from, topic_id, nonce, inference), salt(from).to_vec())
 }
 
