@@ -454,12 +454,7 @@ impl Lane {
         if sealing {
             let seal = commit::seal(&self.chain, &salt, &payload).to_vec();
             let message = MsgSealPayload { sender, topic_id: self.settings.topic, nonce, seal };
-            match wallet.send(client, vec![pack(url::SEAL, &message)], gas::SUBMIT) {
-                Ok(_) => {}
-                Err(error) if error.is_already_submitted() => {}
-                Err(error @ ClientError::Node(_)) => return Err(Trouble::Stop(error.into())),
-                Err(error) => return Err(Trouble::Epoch(error.to_string())),
-            }
+            broadcast(client, wallet, pack(url::SEAL, &message), gas::SUBMIT)?;
             self.seals.insert(nonce, height);
             while self.seals.len() > FOLLOWED {
                 self.seals.pop_first();
@@ -521,11 +516,10 @@ impl Lane {
         shown: &str,
     ) -> Result<Option<String>, Trouble> {
         let address = wallet.address().to_string();
-        let (hash, said) = match wallet.send(client, vec![message], gas) {
-            Ok(hash) => (Some(hash), format!("submitted {shown}")),
-            Err(error) if error.is_already_submitted() => (None, "was submitted before".to_string()),
-            Err(error @ ClientError::Node(_)) => return Err(Trouble::Stop(error.into())),
-            Err(error) => return Err(Trouble::Epoch(error.to_string())),
+        let hash = broadcast(client, wallet, message, gas)?;
+        let said = match hash {
+            Some(_) => format!("submitted {shown}"),
+            None => "was submitted before".to_string(),
         };
         let name = hash.map_or(String::new(), hex::encode_upper);
         self.note(ledger, &address, window, height, What::Sent { hash: name })?;
@@ -625,6 +619,21 @@ impl Lane {
     /// The newest epoch this lane dealt with.
     pub fn newest(&self) -> Option<u64> {
         self.records.values().map(|record| record.epoch).max()
+    }
+}
+
+/// Hands a message in: the transaction's name, or none if the chain has had this word already.
+fn broadcast<T: Transport>(
+    client: &Client<T>,
+    wallet: &mut Wallet,
+    message: Any,
+    gas: u64,
+) -> Result<Option<TxHash>, Trouble> {
+    match wallet.send(client, vec![message], gas) {
+        Ok(hash) => Ok(Some(hash)),
+        Err(error) if error.is_already_submitted() => Ok(None),
+        Err(error @ ClientError::Node(_)) => Err(Trouble::Stop(error.into())),
+        Err(error) => Err(Trouble::Epoch(error.to_string())),
     }
 }
 
