@@ -7,18 +7,19 @@ mod subnet;
 #[path = "reference/subnet.rs"]
 mod twin;
 
-use dodona_mechanism::MathError;
 use dodona_mechanism::subnet::admission::{self, Resident};
 use dodona_mechanism::subnet::batch::{self, Cleared, Offer, PRICE_MAX, PRICE_MIN};
 use dodona_mechanism::subnet::emission::{self, Claim};
 use dodona_mechanism::subnet::epoch::{self, EpochOutput};
 use dodona_mechanism::subnet::fixed::Q32;
+use dodona_mechanism::subnet::lock::{self, Lock, LockRules};
 use dodona_mechanism::subnet::payout::{self, FamilyRules, Parent, Stake};
 use dodona_mechanism::subnet::pool::{Pool, PoolRules, Side};
 use dodona_mechanism::subnet::power;
 use dodona_mechanism::subnet::root::{Holder, Rate};
 use dodona_mechanism::subnet::share_pool::SharePool;
 use dodona_mechanism::supply::Fixed;
+use dodona_mechanism::{MathError, Real};
 use proptest::prelude::*;
 use subnet::Subnet;
 
@@ -368,6 +369,78 @@ proptest! {
         prop_assert_eq!(order.len(), members.iter().filter(|member| !member.immortal).count());
         prop_assert!(order.iter().all(|&uid| !members[uid].immortal));
         prop_assert_eq!(admission::evicted(&members, 50, 20, min), (count > 0).then(|| order[0]));
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_lock_is_as_small_as_was_foretold_and_conviction_stays_below_what_it_grew_from(
+        mass in 100u64..21_000_000_000_000_000, part in 0u64..=1_000, unlock in 1u64..2_000_000,
+        maturity in 1u64..2_000_000, blocks in 0u64..10_000_000, perpetual in any::<bool>(),
+    ) {
+        let rules = LockRules { unlock, maturity, perpetual, owner: false };
+        let fresh = Lock { mass, conviction: Real::ZERO };
+        let aged = lock::roll(fresh, blocks, &rules).unwrap();
+        prop_assert!(aged.mass <= mass);
+        prop_assert!(aged.conviction.get() >= 0.0 && aged.conviction.get() <= mass as f64 * (1.0 + 1e-9));
+        let target = (u128::from(mass) * u128::from(part) / 1_000) as u64;
+        let wait = lock::blocks_until(mass, target, unlock);
+        let decaying = LockRules { perpetual: false, ..rules };
+        prop_assert!(lock::roll(fresh, wait, &decaying).unwrap().mass <= target);
+        // Not much too late: two blocks before, it was more.
+        if wait > 3 && target >= 100 {
+            prop_assert!(lock::roll(fresh, wait - 3, &decaying).unwrap().mass >= target);
+        }
+    }
+
+    #[test]
+    fn locks_together_age_like_their_sum(
+        rows in prop::collection::vec((1_000u64..1 << 50, 0.0..1e15f64), 1..20), blocks in 0u64..3_000_000,
+        perpetual in any::<bool>(),
+    ) {
+        let rules = LockRules { unlock: 934_866, maturity: 700_000, perpetual, owner: false };
+        let nothing = Lock { mass: 0, conviction: Real::ZERO };
+        let locks: Vec<Lock> =
+            rows.iter().map(|(mass, c)| Lock { mass: *mass, conviction: Real::new(*c).unwrap() }).collect();
+        let sum = |locks: &[Lock]| locks.iter().try_fold(nothing, |sum, lock| sum.plus(*lock)).unwrap();
+        let together = lock::roll(sum(&locks), blocks, &rules).unwrap();
+        let each: Vec<Lock> = locks.iter().map(|l| lock::roll(*l, blocks, &rules).unwrap()).collect();
+        prop_assert!(together.is_about(sum(&each), locks.len() as u64), "{together:?} {:?}", sum(&each));
+        // Taken out one by one, next to nothing is left.
+        let left = each.iter().fold(together, |sum, lock| sum.minus(*lock));
+        prop_assert!(left.is_about(nothing, locks.len() as u64) || left.conviction.get() < 1e-6 * together.conviction.get());
+    }
+}
+
+#[test]
+fn the_largest_conviction_leads_once_there_is_enough_of_it() {
+    let convictions = |list: &[f64]| list.iter().map(|c| Real::new(*c).unwrap()).collect::<Vec<_>>();
+    let tenth = Fixed::ratio(1, 10).unwrap();
+    for (list, outside, leader) in [
+        (vec![3.0, 4.0, 3.0], 100, Some(1)),
+        (vec![3.0, 4.0, 3.0], 101, None),
+        (vec![5.0, 5.0, 5.0], 100, Some(0)), // the first among equals
+        (vec![0.0, 0.0], 0, Some(0)),
+        (vec![], 0, None),
+    ] {
+        assert_eq!(lock::leader(&convictions(&list), tenth, outside), leader, "{list:?}");
+    }
+}
+
+#[test]
+fn halvings_are_counted_by_what_is_left() {
+    for (issued, all, halvings) in [
+        (0, 100, 0),
+        (49, 100, 0),
+        (50, 100, 1),
+        (74, 100, 1),
+        (75, 100, 2),
+        (99, 100, 6),
+        (100, 100, u32::MAX),
+        (0, 0, 0),
+        (5, 0, 0),
+    ] {
+        assert_eq!(emission::halvings(issued, all), halvings, "{issued} of {all}");
     }
 }
 

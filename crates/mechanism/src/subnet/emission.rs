@@ -14,10 +14,15 @@ pub const AVERAGE_AGE: u64 = 201_600;
 
 /// What a block mints when this much is issued: one token, halved each time half of what was left is issued.
 pub fn block_emission(issued: u64) -> u64 {
-    let left = u128::from(SUPPLY_CAP.saturating_sub(issued));
-    match u128::from(SUPPLY_CAP).checked_div(left) {
-        Some(ratio) => BLOCK_EMISSION >> ratio.ilog2(),
-        None => 0,
+    BLOCK_EMISSION.checked_shr(halvings(issued.into(), SUPPLY_CAP.into())).unwrap_or(0)
+}
+
+/// How often half of what was left has been issued; without end once all is. None where there is nothing to issue.
+pub fn halvings(issued: u128, all: u128) -> u32 {
+    match all.checked_div(all.saturating_sub(issued)) {
+        Some(ratio) => ratio.max(1).ilog2(),
+        None if all == 0 => 0,
+        None => u32::MAX,
     }
 }
 

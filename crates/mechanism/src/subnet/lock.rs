@@ -1,11 +1,13 @@
 //! Locked stake and the conviction that grows from it: exponential decay towards nothing, or towards the mass.
 //! Exponentials are the pinned library's; evaluation is lazy, and two steps give what one gives.
 
+use crate::amount::mul_div_rem;
 use crate::error::MathError;
 use crate::real::{Real, func};
+use crate::supply::Fixed;
 
 /// Below this a mass or a conviction is nothing.
-const LEAST: f64 = 100.0;
+pub const LEAST: f64 = 100.0;
 /// Exponents end here.
 const EXPONENT_MAX: f64 = 40.0;
 
@@ -71,4 +73,54 @@ fn growth(blocks: u64, rules: &LockRules, unlocked: f64, matured: f64) -> f64 {
         return unlock * matured * func::exp_m1(gap) / difference;
     }
     unlock * (unlocked - matured) / difference
+}
+
+impl Lock {
+    /// Two locks that move alike, as one. Errors: [`MathError::Overflow`], [`MathError::NotFinite`].
+    pub fn plus(self, other: Lock) -> Result<Lock, MathError> {
+        let mass = self.mass.checked_add(other.mass).ok_or(MathError::Overflow("locked stake"))?;
+        Ok(Lock { mass, conviction: Real::new(self.conviction.get() + other.conviction.get())? })
+    }
+
+    /// A sum without one of its parts. What was rounded differently in the two is lost, never below nothing.
+    pub fn minus(self, part: Lock) -> Lock {
+        let left = (self.conviction.get() - part.conviction.get()).max(0.0);
+        let conviction = Real::new(left).unwrap_or(Real::ZERO);
+        Lock { mass: self.mass.saturating_sub(part.mass), conviction }
+    }
+
+    /// Whether this is the sum of so many locks, as far as roundings and locks that fell below the least allow.
+    pub fn is_about(self, sum: Lock, locks: u64) -> bool {
+        let apart = |a: f64, b: f64| (a - b).abs() <= LEAST * (locks as f64 + 1.0) + 1e-9 * a.max(b);
+        apart(self.mass as f64, sum.mass as f64) && apart(self.conviction.get(), sum.conviction.get())
+    }
+}
+
+/// Blocks until at most `target` of a mass that decays is left.
+pub fn blocks_until(mass: u64, target: u64, unlock: u64) -> u64 {
+    if mass <= target {
+        return 0;
+    }
+    let ratio = mass as f64 / (target as f64 + 1.0).max(LEAST);
+    // One more than the logarithm says: the last block is rounded down.
+    (func::ln(ratio).max(0.0) * unlock as f64).ceil() as u64 + 1
+}
+
+/// How much conviction there has to be before it decides: `part` of `outside`, rounded up.
+pub fn needed(part: Fixed, outside: u64) -> u128 {
+    match mul_div_rem(part.raw(), u128::from(outside), Fixed::ONE.raw()) {
+        Ok((needed, rest)) => needed + u128::from(rest > 0),
+        Err(_) => u128::MAX,
+    }
+}
+
+/// Whose conviction decides: the place of the largest, of the first among equals, once all of them together are
+/// [`needed`]; before, nobody's.
+pub fn leader(convictions: &[Real], part: Fixed, outside: u64) -> Option<usize> {
+    let all: f64 = convictions.iter().map(|conviction| conviction.get()).sum();
+    if all < needed(part, outside) as f64 {
+        return None;
+    }
+    let largest = convictions.iter().copied().max()?;
+    convictions.iter().position(|conviction| *conviction == largest)
 }
