@@ -52,7 +52,11 @@ const BYTES: [&str; 19] = [
     ".dodona.chain.v1.QueryBlockResponse.app_hash",
     ".dodona.chain.v1.QueryBlockResponse.proposer",
 ];
-const BYTES_LISTS: [&str; 1] = [".dodona.chain.v1.QueryBlockResponse.tx_hashes"];
+const BYTES_LISTS: [&str; 3] = [
+    ".dodona.subnets.v1.MsgSetCommitment.fields",
+    ".dodona.subnets.v1.Commitment.fields",
+    ".dodona.chain.v1.QueryBlockResponse.tx_hashes",
+];
 
 fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {

@@ -56,7 +56,7 @@ pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
     tokens(read)?;
     books(read)?;
     staking(read)?;
-    subnets::invariants::check(read)?;
+    subnets::invariants::check(read, height)?;
     epochs(read, height)?;
     due(read, height)
 }

@@ -174,6 +174,7 @@ pub(crate) fn answer(read: &Snapshot, name: &str, request: &[u8]) -> Result<Vec<
             subnets::query::quote(read, &q)?.ok_or_else(|| no_subnet(q.netuid))?.encode_to_vec()
         }
         path::COLDKEY_SWAP => subnets::query::coldkey_swap(read, &of(request)?)?.encode_to_vec(),
+        path::LOCKS => subnets::query::locks(read, &of(request)?, height()?)?.encode_to_vec(),
         path::SUBNET_RULES => subnets::query::all_rules(read)?.encode_to_vec(),
         other => return Err(QueryError::Unknown(text::printable(other))),
     })

@@ -23,10 +23,11 @@ use dodona_proto::{
     sign::{self, SignError},
     subnets::{
         MsgAnnounceColdkeySwap, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet, MsgDisputeColdkeySwap,
-        MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron, MsgResetColdkeySwap, MsgRevealWeights, MsgServe,
-        MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren, MsgSetHyperparameters, MsgSetSubnetRules,
-        MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet, MsgSwapColdkey, MsgSwapHotkey, MsgTriggerEpoch,
-        MsgTrimSubnet, MsgUnstake, MsgUnstakeAll,
+        MsgDissolveSubnet, MsgLockStake, MsgMoveLock, MsgMoveStake, MsgRegisterNeuron, MsgResetColdkeySwap,
+        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren, MsgSetCommitment,
+        MsgSetHotkeyIdentity, MsgSetHyperparameters, MsgSetRootClaim, MsgSetSubnetIdentity,
+        MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet, MsgSwapColdkey,
+        MsgSwapHotkey, MsgTriggerEpoch, MsgTrimSubnet, MsgUnstake, MsgUnstakeAll,
     },
     topics::{
         MsgAddStake, MsgCancelRemoveDelegateStake, MsgCancelRemoveStake, MsgClaimDelegateRewards,
@@ -242,6 +243,12 @@ messages! {
     Serve(MsgServe), SERVE, sender, subnets::handle::serve;
     SetAutoStake(MsgSetAutoStake), SET_AUTO_STAKE, sender, subnets::handle::set_auto_stake;
     ClaimRoot(MsgClaimRoot), CLAIM_ROOT, sender, subnets::handle::claim_root;
+    SetRootClaim(MsgSetRootClaim), SET_ROOT_CLAIM, sender, subnets::handle::set_root_claim;
+    LockStake(MsgLockStake), LOCK_STAKE, sender, subnets::handle::lock_stake;
+    MoveLock(MsgMoveLock), MOVE_LOCK, sender, subnets::handle::move_lock;
+    SetCommitment(MsgSetCommitment), SET_COMMITMENT, sender, subnets::handle::set_commitment;
+    SetSubnetIdentity(MsgSetSubnetIdentity), SET_SUBNET_IDENTITY, sender, subnets::handle::set_subnet_identity;
+    SetHotkeyIdentity(MsgSetHotkeyIdentity), SET_HOTKEY_IDENTITY, sender, subnets::handle::set_hotkey_identity;
     SetChildren(MsgSetChildren), SET_CHILDREN, sender, subnets::handle::set_children;
     SetChildkeyTake(MsgSetChildkeyTake), SET_CHILDKEY_TAKE, sender, subnets::handle::set_childkey_take;
     TriggerEpoch(MsgTriggerEpoch), TRIGGER_EPOCH, sender, subnets::handle::trigger_epoch;

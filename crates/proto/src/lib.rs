@@ -163,6 +163,18 @@ pub mod url {
     pub const SET_AUTO_STAKE: &str = "/dodona.subnets.v1.MsgSetAutoStake";
     /// Collect dividends of root stake.
     pub const CLAIM_ROOT: &str = "/dodona.subnets.v1.MsgClaimRoot";
+    /// What becomes of dividends of root stake.
+    pub const SET_ROOT_CLAIM: &str = "/dodona.subnets.v1.MsgSetRootClaim";
+    /// Promise not to take stake out of a subnet.
+    pub const LOCK_STAKE: &str = "/dodona.subnets.v1.MsgLockStake";
+    /// Locked stake that speaks for another hotkey.
+    pub const MOVE_LOCK: &str = "/dodona.subnets.v1.MsgMoveLock";
+    /// Bytes a neuron publishes.
+    pub const SET_COMMITMENT: &str = "/dodona.subnets.v1.MsgSetCommitment";
+    /// What a subnet says of itself.
+    pub const SET_SUBNET_IDENTITY: &str = "/dodona.subnets.v1.MsgSetSubnetIdentity";
+    /// What a hotkey says of itself.
+    pub const SET_HOTKEY_IDENTITY: &str = "/dodona.subnets.v1.MsgSetHotkeyIdentity";
     /// Lend a hotkey's stake to others.
     pub const SET_CHILDREN: &str = "/dodona.subnets.v1.MsgSetChildren";
     /// What a hotkey keeps of the dividends of stake it was lent.
@@ -277,6 +289,8 @@ pub mod path {
     pub const QUOTE: &str = "/dodona.subnets.v1.Query/Quote";
     /// Whether an account has announced that another one takes its place.
     pub const COLDKEY_SWAP: &str = "/dodona.subnets.v1.Query/ColdkeySwap";
+    /// Locked stake, and for whom it speaks.
+    pub const LOCKS: &str = "/dodona.subnets.v1.Query/Locks";
     /// Rules of all subnets.
     pub const SUBNET_RULES: &str = "/dodona.subnets.v1.Query/Rules";
     /// Inputs of an epoch's computations; answered by nodes, not by the state.

@@ -49,6 +49,8 @@ export interface Subnet {
   deregistration_of: number;
   prunable_from: number;
   hyperparameters: Setting[];
+  symbol: string;
+  identity: Identity | null;
 }
 
 export interface QueryMetagraphRequest {
@@ -75,6 +77,11 @@ export interface OpenCommit {
   epoch: number;
   reveal_epoch: number;
   block: number;
+}
+
+export interface Commitment {
+  block: number;
+  fields: string[];
 }
 
 export interface Neuron {
@@ -109,6 +116,8 @@ export interface Neuron {
   children_pending_from: number;
   childkey_take: number;
   commits: OpenCommit[];
+  commitment: Commitment | null;
+  identity: Identity | null;
 }
 
 export interface QueryMetagraphResponse {
@@ -141,6 +150,8 @@ export interface Holding {
 
 export interface QueryHoldingsResponse {
   holdings: Holding[];
+  root_claim: string;
+  root_keep_in: number[];
 }
 
 export interface QueryQuoteRequest {
@@ -175,6 +186,35 @@ export interface QueryColdkeySwapResponse {
   digest: string;
   disputed: boolean;
   again_from: number;
+}
+
+export interface QueryLocksRequest {
+  netuid: number;
+  coldkey: string;
+}
+
+export interface StakeLock {
+  netuid: number;
+  hotkey: string;
+  mass: string;
+  conviction: string;
+  perpetual: boolean;
+  free: string;
+}
+
+export interface Standing {
+  hotkey: string;
+  coldkey: string;
+  mass: string;
+  conviction: string;
+}
+
+export interface QueryLocksResponse {
+  locks: StakeLock[];
+  standings: Standing[];
+  conviction: string;
+  needed: string;
+  from_block: number;
 }
 
 export interface MsgCreateSubnet {
@@ -291,6 +331,56 @@ export interface MsgSetAutoStake {
 export interface MsgClaimRoot {
   sender: string;
   hotkey: string;
+  netuids: number[];
+}
+
+export interface MsgSetRootClaim {
+  sender: string;
+  kind: string;
+  keep_in: number[];
+}
+
+export interface MsgLockStake {
+  sender: string;
+  netuid: number;
+  hotkey: string;
+  amount: string;
+  perpetual: boolean;
+}
+
+export interface MsgMoveLock {
+  sender: string;
+  netuid: number;
+  hotkey: string;
+}
+
+export interface MsgSetCommitment {
+  sender: string;
+  netuid: number;
+  fields: string[];
+  reset_bonds: boolean;
+}
+
+export interface Identity {
+  name: string;
+  description: string;
+  url: string;
+  repository: string;
+  image: string;
+  contact: string;
+}
+
+export interface MsgSetSubnetIdentity {
+  sender: string;
+  netuid: number;
+  identity: Identity | null;
+  symbol: string;
+}
+
+export interface MsgSetHotkeyIdentity {
+  sender: string;
+  hotkey: string;
+  identity: Identity | null;
 }
 
 export interface Child {

@@ -1,5 +1,5 @@
 //! The subnets' part of a block (S 4). Before transactions: prices of registration fall, emission flows into pools and
-//! accrues, epochs that are due run, prices are averaged. After them: trades. A subnet whose numbers do not allow a
+//! accrues, epochs that are due run, some root dividends are paid, prices are averaged. After them: trades. A subnet whose numbers do not allow a
 //! step is left as it was and told; it never stops the chain.
 
 use dodona_mechanism::{
@@ -15,7 +15,7 @@ use dodona_mechanism::{
 
 use super::{
     book::{math, pay_in},
-    clear, epoch, family,
+    claim, clear, epoch, family, lock,
     rules::Rules,
     state::{MARKETS, Market, NETWORK, Netuid, SUBNETS, Subnet, UNIT, rules},
 };
@@ -94,7 +94,9 @@ pub(crate) fn begin(ctx: &mut Ctx, available: u128) -> Result<u128, Failure> {
         MARKETS.put(ctx.state, netuid, &market);
         attempt(ctx, *netuid, "epoch", |ctx| epoch::run(ctx, &rules, *netuid, subnet))?;
         attempt(ctx, *netuid, "children", |ctx| family::due(ctx, *netuid))?;
+        attempt(ctx, *netuid, "ownership", |ctx| lock::contest(ctx, &rules, *netuid))?;
     }
+    claim::in_turn(ctx, &rules)?;
     for (netuid, subnet, _) in &rows {
         let Some(started) = subnet.started.filter(|&started| started <= now) else { continue };
         let Some(mut market) = MARKETS.get(ctx.state, netuid)? else { continue };

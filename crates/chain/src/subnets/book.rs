@@ -16,8 +16,8 @@ use super::{
     error::SubnetError,
     rules::Rules,
     state::{
-        CHILDREN, HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, NETWORK, Netuid, OWNED, PARENTS,
-        RATES, ROOT, STAKES, Stakes, UNIT, network,
+        CHILDREN, HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKETS, MARKS, Market, NETWORK, Netuid, OWNED,
+        PARENTS, RATES, ROOT, ROOT_HOLDERS, ROOT_PLACES, STAKES, Stakes, UNIT, network,
     },
 };
 use crate::{accounts, bank, error::Failure, state::State};
@@ -87,6 +87,44 @@ pub(super) fn held(read: &impl Read, netuid: Netuid, hotkey: Key, coldkey: Key) 
     Ok(shares_of(stakes).value_of(shares).unwrap_or(0))
 }
 
+/// Writes how many shares a holder has upon a hotkey, none to forget it. All that names a holding is written here.
+pub(super) fn hold(state: &mut State, key: (Netuid, Key, Key), shares: u128) -> Result<(), StoreError> {
+    let (netuid, hotkey, coldkey) = key;
+    if shares == 0 {
+        HOLDINGS.delete(state, &key);
+        HOLDERS.delete(state, &(coldkey, netuid, hotkey));
+    } else {
+        HOLDINGS.put(state, &key, &shares);
+        HOLDERS.put(state, &(coldkey, netuid, hotkey), &());
+    }
+    if netuid == ROOT { number(state, (hotkey, coldkey), shares > 0) } else { Ok(()) }
+}
+
+/// Gives a holding at the root a number, or takes it away; the last one then moves into the gap.
+fn number(state: &mut State, holding: (Key, Key), exists: bool) -> Result<(), StoreError> {
+    let mut network = network(state)?;
+    match (ROOT_PLACES.get(state, &holding)?, exists) {
+        (None, true) => {
+            ROOT_HOLDERS.put(state, &network.root_holders, &holding);
+            ROOT_PLACES.put(state, &holding, &network.root_holders);
+            network.root_holders += 1;
+        }
+        (Some(place), false) => {
+            network.root_holders = network.root_holders.saturating_sub(1);
+            let last = network.root_holders;
+            if let (true, Some(moved)) = (place != last, ROOT_HOLDERS.get(state, &last)?) {
+                ROOT_HOLDERS.put(state, &place, &moved);
+                ROOT_PLACES.put(state, &moved, &place);
+            }
+            ROOT_HOLDERS.delete(state, &last);
+            ROOT_PLACES.delete(state, &holding);
+        }
+        _ => return Ok(()),
+    }
+    NETWORK.put(state, &network);
+    Ok(())
+}
+
 /// More stake of a holder.
 pub(super) fn credit(
     state: &mut State,
@@ -98,19 +136,15 @@ pub(super) fn credit(
     if amount == 0 {
         return Ok(());
     }
-    if netuid == ROOT {
-        collect(state, hotkey, coldkey)?;
-    }
     let stakes = STAKES.get(state, &(netuid, hotkey))?.unwrap_or_default();
     let held = HOLDINGS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
     let (pool, bought) = math(shares_of(stakes).deposit(amount))?;
     STAKES.put(state, &(netuid, hotkey), &Stakes { value: pool.value, shares: pool.shares });
     if held + bought > 0 {
-        HOLDINGS.put(state, &(netuid, hotkey, coldkey), &(held + bought));
-        HOLDERS.put(state, &(coldkey, netuid, hotkey), &());
+        hold(state, (netuid, hotkey, coldkey), held + bought)?;
     }
     if netuid == ROOT {
-        root_changed(state, hotkey, coldkey, i128::from(amount))?;
+        root_grew(state, hotkey, coldkey, amount)?;
     }
     Ok(())
 }
@@ -136,14 +170,13 @@ pub(super) fn debit(
         (0, 0) => STAKES.delete(state, &(netuid, hotkey)),
         (value, shares) => STAKES.put(state, &(netuid, hotkey), &Stakes { value, shares }),
     }
-    if left == 0 {
-        HOLDINGS.delete(state, &(netuid, hotkey, coldkey));
-        HOLDERS.delete(state, &(coldkey, netuid, hotkey));
-    } else {
-        HOLDINGS.put(state, &(netuid, hotkey, coldkey), &left);
-    }
+    hold(state, (netuid, hotkey, coldkey), left)?;
     if netuid == ROOT {
-        root_changed(state, hotkey, coldkey, -i128::from(amount))?;
+        let mut network = network(state)?;
+        // Nobody takes out more than is in.
+        network.root_stake = network.root_stake.saturating_sub(amount);
+        NETWORK.put(state, &network);
+        earned_nothing(state, hotkey, coldkey)?;
     }
     Ok(())
 }
@@ -195,46 +228,66 @@ pub(super) fn owed(read: &impl Read, netuid: Netuid, hotkey: Key, coldkey: Key) 
     Ok(holder.owed(Rate(rate)).map_or(0, |owed| u64::try_from(owed).unwrap_or(u64::MAX)))
 }
 
-/// Turns what a holder of root stake has earned into stake, in every subnet; answers how much that was in each.
-pub(super) fn collect(state: &mut State, hotkey: Key, coldkey: Key) -> Result<Vec<(Netuid, u64)>, Failure> {
-    let mut collected = Vec::new();
+/// Takes what a holder of root stake has earned in a subnet out of what waits there; the caller gives it to somebody.
+pub(super) fn withdraw_due(
+    state: &mut State,
+    netuid: Netuid,
+    market: &mut Market,
+    (hotkey, coldkey): (Key, Key),
+    due: u64,
+) -> Result<(), StoreError> {
+    market.claimable = market.claimable.saturating_sub(due);
+    MARKETS.put(state, &netuid, market);
+    let mark = MARKS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
+    MARKS.put(state, &(netuid, hotkey, coldkey), &(mark + u128::from(due)));
+    Ok(())
+}
+
+/// Turns what a holder of root stake has earned into stake, in every subnet, however little it is.
+pub(super) fn collect(state: &mut State, hotkey: Key, coldkey: Key) -> Result<(), Failure> {
     for netuid in network(state)?.netuids {
         let Some(mut market) = MARKETS.get(state, &netuid)? else { continue };
         let due = owed(state, netuid, hotkey, coldkey)?.min(market.claimable);
-        if due == 0 {
-            continue;
-        }
-        market.claimable -= due;
-        MARKETS.put(state, &netuid, &market);
-        let mark = MARKS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
-        MARKS.put(state, &(netuid, hotkey, coldkey), &(mark + u128::from(due)));
-        credit(state, netuid, hotkey, coldkey, due)?;
-        collected.push((netuid, due));
-    }
-    Ok(collected)
-}
-
-/// After a change of root stake, whose earnings were collected before: it has earned nothing yet.
-pub(super) fn root_changed(
-    state: &mut State,
-    hotkey: Key,
-    coldkey: Key,
-    change: i128,
-) -> Result<(), Failure> {
-    let mut network = network(state)?;
-    // The supply bounds it, and nobody takes out more than is in.
-    network.root_stake = u64::try_from(i128::from(network.root_stake) + change).unwrap_or(0);
-    NETWORK.put(state, &network);
-    let stake = held(state, ROOT, hotkey, coldkey)?;
-    for netuid in network.netuids {
-        let Some(rate) = RATES.get(state, &(netuid, hotkey))? else { continue };
-        let fresh = math(Holder::default().deposited(Rate(rate), stake))?;
-        match fresh.watermark {
-            0 => MARKS.delete(state, &(netuid, hotkey, coldkey)),
-            mark => MARKS.put(state, &(netuid, hotkey, coldkey), &mark),
+        if due > 0 {
+            withdraw_due(state, netuid, &mut market, (hotkey, coldkey), due)?;
+            credit(state, netuid, hotkey, coldkey, due)?;
         }
     }
     Ok(())
+}
+
+/// After more root stake: what it would have earned before is not its own, what is owed stays so.
+fn root_grew(state: &mut State, hotkey: Key, coldkey: Key, amount: u64) -> Result<(), Failure> {
+    let mut network = network(state)?;
+    let sum = network.root_stake.checked_add(amount).ok_or(MathError::Overflow("root stake"));
+    network.root_stake = math(sum)?;
+    NETWORK.put(state, &network);
+    for netuid in network.netuids {
+        let Some(rate) = RATES.get(state, &(netuid, hotkey))? else { continue };
+        let watermark = MARKS.get(state, &(netuid, hotkey, coldkey))?.unwrap_or(0);
+        // What was staked before plays no part in how much the watermark rises.
+        let holder = math(Holder { stake: 0, watermark }.deposited(Rate(rate), amount))?;
+        mark(state, (netuid, hotkey, coldkey), holder.watermark);
+    }
+    Ok(())
+}
+
+/// Marks root stake, whose earnings were collected before, as having earned nothing yet.
+pub(super) fn earned_nothing(state: &mut State, hotkey: Key, coldkey: Key) -> Result<(), Failure> {
+    let stake = held(state, ROOT, hotkey, coldkey)?;
+    for netuid in network(state)?.netuids {
+        let Some(rate) = RATES.get(state, &(netuid, hotkey))? else { continue };
+        let fresh = math(Holder::default().deposited(Rate(rate), stake))?;
+        mark(state, (netuid, hotkey, coldkey), fresh.watermark);
+    }
+    Ok(())
+}
+
+fn mark(state: &mut State, key: (Netuid, Key, Key), watermark: u128) {
+    match watermark {
+        0 => MARKS.delete(state, &key),
+        mark => MARKS.put(state, &key, &mark),
+    }
 }
 
 /// Whose hotkey it is.

@@ -3,7 +3,7 @@
 
 use dodona_mechanism::{
     amount::mul_div_floor,
-    subnet::batch::{self, Cleared, Fill, Offer, PRICE_MAX},
+    subnet::batch::{self, Cleared, Fill, Offer, PRICE_MAX, PRICE_MIN},
 };
 use dodona_proto::Address;
 
@@ -86,10 +86,11 @@ fn subnet(ctx: &mut Ctx, netuid: Netuid) -> Result<Vec<(u64, Then)>, Failure> {
             Order::Buy { tao, limit, .. } => (&mut buys, tao, limit),
             Order::Burn { tao } => (&mut buys, tao, PRICE_MAX),
             Order::Sell { alpha, limit, .. } => (&mut sells, alpha, limit),
+            Order::Claim { alpha, .. } => (&mut sells, alpha, PRICE_MIN),
         };
         // Buyers pay the fee before the trade, sellers after it: it is always the chain's token.
         let net = match order {
-            Order::Sell { .. } => amount,
+            Order::Sell { .. } | Order::Claim { .. } => amount,
             _ => amount - part(amount, fee_rate, whole),
         };
         to.orders.push(order);
@@ -133,12 +134,19 @@ fn subnet(ctx: &mut Ctx, netuid: Netuid) -> Result<Vec<(u64, Then)>, Failure> {
                     u128::from(returned) * UNIT,
                 )?;
             }
-            Order::Sell { .. } => {}
+            Order::Sell { .. } | Order::Claim { .. } => {}
         }
     }
     for (order, (fill, gross)) in sells.orders.iter().zip(cleared.sells.iter().zip(&sells.gross)) {
-        let Order::Sell { coldkey, hotkey, then, .. } = *order else { continue };
-        let fee = part(fill.output, fee_rate, whole);
+        let (coldkey, hotkey, then, rate) = match *order {
+            Order::Sell { coldkey, hotkey, then, .. } => (coldkey, hotkey, then, fee_rate),
+            Order::Claim { coldkey, hotkey, .. } => {
+                let root = Then { netuid: ROOT, hotkey, coldkey, limit: PRICE_MAX };
+                (coldkey, hotkey, Some(root), 0)
+            }
+            _ => continue,
+        };
+        let fee = part(fill.output, rate, whole);
         let returned = gross - fill.taken;
         fees += fee;
         book::credit(ctx.state, netuid, hotkey, coldkey, returned)?;

@@ -9,9 +9,10 @@ use super::{
     book::{self, math, pay_out},
     rules::MECHANISMS,
     state::{
-        AUTO_STAKE, AXONS, BONDS, CHANGED, CHILD_TAKES, CHILDREN, COMMITS, HOLDERS, HOLDINGS, Key, MARKETS,
-        MARKS, MEMBERS, NETWORK, Netuid, ORDERS, Order, PARENTS, PENDING_CHILDREN, PROMETHEUS, RATES, SCORES,
-        STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network,
+        AUTO_STAKE, AXONS, BONDS, CHANGED, CHILD_TAKES, CHILDREN, COMMITMENTS, COMMITS, CONVICTIONS, HOLDERS,
+        HOLDINGS, Key, LOCKS, MARKETS, MARKS, MEMBERS, NETWORK, Netuid, ORDERS, Order, PARENTS,
+        PENDING_CHILDREN, PROMETHEUS, RATES, SCORES, STAKES, SUBNET_IDENTITIES, SUBNETS, UIDS, UNIT, UPDATED,
+        WEIGHTS, network,
     },
 };
 use crate::{accounts, bank, ctx::Ctx, error::Failure, event::Event, state::State};
@@ -28,7 +29,9 @@ pub(super) fn dissolve(ctx: &mut Ctx, netuid: Netuid) -> Result<(), Failure> {
         match order {
             Order::Buy { coldkey, tao, .. } => pay_out(ctx.state, Address(coldkey), tao)?,
             Order::Burn { tao } => to_ecosystem(ctx.state, tao)?,
-            Order::Sell { coldkey, alpha, .. } => holders.push((coldkey, alpha)),
+            Order::Sell { coldkey, alpha, .. } | Order::Claim { coldkey, alpha, .. } => {
+                holders.push((coldkey, alpha))
+            }
         }
         ORDERS.delete(ctx.state, &key);
     }
@@ -42,7 +45,10 @@ pub(super) fn dissolve(ctx: &mut Ctx, netuid: Netuid) -> Result<(), Failure> {
     forget(ctx.state, &STAKES, &netuid)?;
     forget(ctx.state, &RATES, &netuid)?;
     forget(ctx.state, &MARKS, &netuid)?;
+    forget(ctx.state, &LOCKS, &netuid)?;
+    forget(ctx.state, &CONVICTIONS, &netuid)?;
     forget(ctx.state, &UIDS, &netuid)?;
+    forget(ctx.state, &COMMITMENTS, &netuid)?;
     forget(ctx.state, &AXONS, &netuid)?;
     forget(ctx.state, &PROMETHEUS, &netuid)?;
     forget(ctx.state, &AUTO_STAKE, &netuid)?;
@@ -57,6 +63,7 @@ pub(super) fn dissolve(ctx: &mut Ctx, netuid: Netuid) -> Result<(), Failure> {
         forget(ctx.state, &BONDS, &index)?;
         forget(ctx.state, &COMMITS, &index)?;
     }
+    SUBNET_IDENTITIES.delete(ctx.state, &netuid);
     MEMBERS.delete(ctx.state, &netuid);
     SCORES.delete(ctx.state, &netuid);
     SUBNETS.delete(ctx.state, &netuid);

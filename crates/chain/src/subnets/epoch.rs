@@ -18,6 +18,7 @@ use dodona_mechanism::{
 
 use super::{
     book::{self, math},
+    lock,
     rules::Rules,
     state::{
         AUTO_STAKE, BONDS, CHILD_TAKES, CHILDREN, COMMITS, HOTKEYS, Index, Key, MARKETS, MEMBERS, Market,
@@ -74,7 +75,8 @@ pub(super) fn run(ctx: &mut Ctx, rules: &Rules, netuid: Netuid, subnet: &Subnet)
         outputs.push(output);
     }
     let scores = scores(members.len(), emission, &parts, &outputs);
-    let pay = Pay { rules, netuid, subnet, members: &members, behind: &behind, outputs: &outputs };
+    let height = ctx.height;
+    let pay = Pay { rules, netuid, subnet, height, members: &members, behind: &behind, outputs: &outputs };
     let paid = pay.out(ctx.state, &mut market)?;
     market.last_step = ctx.height;
     MARKETS.put(ctx.state, &netuid, &market);
@@ -199,6 +201,7 @@ struct Pay<'a> {
     rules: &'a Rules,
     netuid: Netuid,
     subnet: &'a Subnet,
+    height: u64,
     members: &'a [Member],
     behind: &'a [payout::Stake],
     outputs: &'a [EpochOutput],
@@ -209,7 +212,12 @@ impl Pay<'_> {
     fn out(&self, state: &mut State, market: &mut Market) -> Result<Paid, Failure> {
         let netuid = self.netuid;
         let mut paid = Paid { owner: market.owner, ..Paid::default() };
-        book::credit(state, netuid, self.subnet.owner_hotkey, self.subnet.owner, market.owner)?;
+        let Subnet { owner, owner_hotkey, .. } = *self.subnet;
+        book::credit(state, netuid, owner_hotkey, owner, market.owner)?;
+        if self.subnet.hyper.owner_cut_auto_lock && market.owner > 0 {
+            let cut = (owner_hotkey, market.owner);
+            lock::add(state, self.rules, (netuid, self.subnet), owner, cut, self.height)?;
+        }
         market.owner = 0;
 
         let any = |of: fn(&EpochOutput) -> &Vec<Q32>| {
@@ -288,7 +296,9 @@ impl Pay<'_> {
         }
         let lent = CHILDREN.get(state, &(self.netuid, hotkey))?.unwrap_or_default();
         let kept = lent.iter().fold(u64::MAX, |left, (fraction, _)| left.saturating_sub(*fraction));
+        // Takes from before the subnet's least one was raised count as that.
         let take = CHILD_TAKES.get(state, &(self.netuid, hotkey))?.unwrap_or_default().0;
+        let take = take.max(self.subnet.hyper.min_childkey_take);
         let rules = FamilyRules {
             root_weight: self.rules.root_weight,
             take: math(Fixed::ratio(take.into(), u16::MAX.into()))?,

@@ -75,6 +75,22 @@ pub enum SubnetError {
     #[error("nothing is to be collected")]
     Nothing,
     #[error(
+        "{due} base units are owed in subnet {netuid}, its root_claim_threshold is {least}: wait until it is more"
+    )]
+    SmallClaim { netuid: u16, due: u64, least: u64 },
+    #[error("{free} base units of the stake in subnet {netuid} can leave, {locked} are locked: {hint}")]
+    Locked { netuid: u16, free: u64, locked: u64, hint: String },
+    #[error("{who} has locked nothing in subnet {netuid}: lock stake first")]
+    NoLock { who: Address, netuid: u16 },
+    #[error(
+        "what is locked in subnet {netuid} speaks for {hotkey}: lock more for the same, or move the lock"
+    )]
+    OtherLock { netuid: u16, hotkey: Address },
+    #[error(
+        "{used} bytes were published in this epoch, with {needs} more they are above {most}: the next epoch is in block {next}"
+    )]
+    Published { used: u64, needs: u64, most: u64, next: u64 },
+    #[error(
         "{who} has announced that another coldkey takes its place, and does nothing else until then: {hint}"
     )]
     Swapping { who: Address, hint: String },
@@ -141,6 +157,11 @@ impl Coded for SubnetError {
             Self::InUse { .. } => 36,
             Self::TooFew { .. } => 37,
             Self::Waits { .. } => 38,
+            Self::SmallClaim { .. } => 39,
+            Self::Locked { .. } => 40,
+            Self::NoLock { .. } => 41,
+            Self::OtherLock { .. } => 42,
+            Self::Published { .. } => 43,
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dodona_mechanism::{subnet::clock::mechanism_of, supply::Fixed};
+use dodona_mechanism::{
+    Real,
+    subnet::{clock::mechanism_of, lock::Lock as Amounts},
+    supply::Fixed,
+};
 use dodona_store::Read;
 
 use super::{
-    book,
+    book, lock,
     state::{
-        AUTO_STAKE, AXONS, BONDS, CHILDREN, CHILDREN_MAX, COMMITS, COMMITS_MAX, HOLDERS, HOLDINGS, HOTKEYS,
-        Key, MARKETS, MARKS, MEMBERS, Netuid, ORDERS, OWNED, Order, PARENTS, PARENTS_MAX, ROOT, SCORES,
-        STAKES, SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network,
+        AUTO_STAKE, AXONS, BONDS, CHILDREN, CHILDREN_MAX, COMMITMENTS, COMMITS, COMMITS_MAX, CONVICTIONS,
+        FIELD_BYTES, FIELDS_MAX, HOLDERS, HOLDINGS, HOTKEYS, IDENTITIES, Key, LOCKS, MARKETS, MARKS, MEMBERS,
+        Netuid, ORDERS, OWNED, Order, PARENTS, PARENTS_MAX, ROOT, ROOT_HOLDERS, ROOT_PLACES, SCORES, STAKES,
+        SUBNETS, UIDS, UNIT, UPDATED, WEIGHTS, network, rules,
     },
 };
 use crate::{
@@ -19,7 +24,7 @@ use crate::{
 };
 
 /// Tokens, stake, members and rows agree.
-pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
+pub(crate) fn check(read: &impl Read, height: u64) -> Result<(), Violation> {
     let network = network(read)?;
     let listed: Vec<Netuid> = SUBNETS.scan(read, usize::MAX)?.into_iter().map(|(netuid, _)| netuid).collect();
     if listed != network.netuids {
@@ -75,6 +80,8 @@ pub(crate) fn check(read: &impl Read) -> Result<(), Violation> {
         }
     }
     owners(read)?;
+    numbers(read, network.root_holders)?;
+    locks(read, height)?;
     rows(read)?;
     families(read)?;
     equal("the subnets' account holds what they count", tao * UNIT, bank::balance(read, accounts::subnets())?)
@@ -88,7 +95,9 @@ fn orders(read: &impl Read) -> Result<(u128, BTreeMap<Netuid, u128>), Violation>
         *counts.entry(netuid).or_default() += 1;
         match order {
             Order::Buy { tao: amount, .. } | Order::Burn { tao: amount } => tao += u128::from(amount),
-            Order::Sell { alpha: amount, .. } => *alpha.entry(netuid).or_default() += u128::from(amount),
+            Order::Sell { alpha: amount, .. } | Order::Claim { alpha: amount, .. } => {
+                *alpha.entry(netuid).or_default() += u128::from(amount)
+            }
         }
     }
     for (netuid, market) in MARKETS.scan(read, usize::MAX)? {
@@ -98,6 +107,63 @@ fn orders(read: &impl Read) -> Result<(u128, BTreeMap<Netuid, u128>), Violation>
         Some((netuid, _)) => Err(wrong("orders belong to subnets", format!("subnet {netuid}"))),
         None => Ok((tao, alpha)),
     }
+}
+
+/// Holdings at the root are numbered without gaps, each once.
+fn numbers(read: &impl Read, count: u64) -> Result<(), Violation> {
+    let held = HOLDINGS.scan_prefix(read, &ROOT, usize::MAX)?;
+    let numbered = ROOT_HOLDERS.scan(read, usize::MAX)?;
+    equal("holdings at the root are counted", held.len() as u128, count.into())?;
+    equal("holdings at the root have numbers", numbered.len() as u128, count.into())?;
+    equal(
+        "holdings at the root have one number each",
+        ROOT_PLACES.scan(read, usize::MAX)?.len() as u128,
+        count.into(),
+    )?;
+    for ((_, hotkey, coldkey), _) in held {
+        let place = ROOT_PLACES.get(read, &(hotkey, coldkey))?;
+        if place.is_none_or(|place| numbered.get(place as usize) != Some(&(place, (hotkey, coldkey)))) {
+            return Err(wrong("holdings at the root are found by number", hex::encode(coldkey)));
+        }
+    }
+    Ok(())
+}
+
+/// Locked stake is there, and locks add up to what is kept of them per hotkey.
+fn locks(read: &impl Read, height: u64) -> Result<(), Violation> {
+    let rules = rules(read)?;
+    let fails = |cause| wrong("locks can be computed", format!("{cause}"));
+    let nothing = Amounts { mass: 0, conviction: Real::ZERO };
+    let mut sums: BTreeMap<(Netuid, Key), (Amounts, u64)> = BTreeMap::new();
+    for ((netuid, coldkey), stored) in LOCKS.scan(read, usize::MAX)? {
+        let place = || format!("subnet {netuid} {}", hex::encode(coldkey));
+        let subnet = SUBNETS.get(read, &netuid)?.ok_or_else(|| wrong("locks belong to subnets", place()))?;
+        let owner = coldkey == subnet.owner;
+        let now = lock::aged(&rules, &stored, owner, height).map_err(fails)?;
+        // Two pools of stake that become one round a few units away.
+        if now.mass > lock::all_of(read, netuid, coldkey)?.0.saturating_add(100) {
+            return Err(wrong("locked stake is there", place()));
+        }
+        if !HOTKEYS.contains(read, &stored.hotkey)? {
+            return Err(wrong("locks speak for known hotkeys", place()));
+        }
+        if !owner {
+            let (sum, count) = sums.entry((netuid, stored.hotkey)).or_insert((nothing, 0));
+            let one = Amounts { mass: now.mass, conviction: now.conviction };
+            (*sum, *count) = (sum.plus(one).map_err(fails)?, *count + 1);
+        }
+    }
+    for (key, all) in CONVICTIONS.scan(read, usize::MAX)? {
+        let all = lock::all_aged(&rules, &all, height).map_err(fails)?;
+        let part = |(mass, conviction)| Amounts { mass, conviction };
+        let kept = part(all.perpetual).plus(part(all.decaying)).map_err(fails)?;
+        let (sum, count) = sums.remove(&key).unwrap_or((nothing, 0));
+        equal("locks are counted", count.into(), all.locks.into())?;
+        if !kept.is_about(sum, count) {
+            return Err(wrong("locks add up by hotkey", format!("{kept:?} {sum:?}")));
+        }
+    }
+    equal("locks are kept by hotkey", sums.len() as u128, 0)
 }
 
 /// Stake by subnet; shares and holders agree with it.
@@ -174,10 +240,20 @@ fn owners(read: &impl Read) -> Result<(), Violation> {
             return Err(wrong("a subnet's owner owns its hotkey", format!("subnet {netuid}")));
         }
     }
+    named.extend(IDENTITIES.scan(read, usize::MAX)?.into_iter().map(|(hotkey, _)| hotkey));
+    let symbols: BTreeSet<String> =
+        SUBNETS.scan(read, usize::MAX)?.into_iter().map(|(_, subnet)| subnet.symbol).collect();
+    equal("symbols are one subnet's", symbols.len() as u128, SUBNETS.scan(read, usize::MAX)?.len() as u128)?;
+    for ((netuid, hotkey), commitment) in COMMITMENTS.scan(read, usize::MAX)? {
+        let short = commitment.fields.iter().all(|field| field.len() <= FIELD_BYTES);
+        if commitment.fields.len() > FIELDS_MAX || !short || !UIDS.contains(read, &(netuid, hotkey))? {
+            return Err(wrong("commitments are short and neurons'", format!("subnet {netuid}")));
+        }
+    }
     named.extend(AXONS.scan(read, usize::MAX)?.into_iter().map(|((_, hotkey), _)| hotkey));
     for (_, order) in ORDERS.scan(read, usize::MAX)? {
         match order {
-            Order::Buy { hotkey, .. } => named.push(hotkey),
+            Order::Buy { hotkey, .. } | Order::Claim { hotkey, .. } => named.push(hotkey),
             Order::Burn { .. } => {}
             Order::Sell { hotkey, then, .. } => {
                 named.extend(then.map(|then| then.hotkey).into_iter().chain([hotkey]))

@@ -8,6 +8,7 @@
 
 mod block;
 mod book;
+mod claim;
 mod clear;
 mod dissolve;
 mod epoch;
@@ -15,6 +16,7 @@ mod error;
 mod family;
 pub(crate) mod handle;
 pub(crate) mod invariants;
+mod lock;
 pub mod query;
 mod rename;
 pub mod rules;

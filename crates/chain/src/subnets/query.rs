@@ -3,10 +3,12 @@
 use std::net::Ipv6Addr;
 
 use dodona_mechanism::{
+    MathError, Real,
     amount::mul_div_floor,
     subnet::{
         batch::{self, Offer, PRICE_MAX, PRICE_MIN},
         clock::mechanism_index,
+        lock as formulas,
         sparse::StoredRow,
     },
     supply::Fixed,
@@ -14,28 +16,34 @@ use dodona_mechanism::{
 use dodona_proto::{
     Address,
     subnets::{
-        Child, Endpoint as WireEndpoint, Entry, Holding, Neuron, OpenCommit, QueryColdkeySwapRequest,
-        QueryColdkeySwapResponse, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest,
-        QueryMetagraphResponse, QueryNeuronRequest, QueryQuoteRequest, QueryQuoteResponse,
-        QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet as WireSubnet,
+        Child, Commitment as WireCommitment, Endpoint as WireEndpoint, Entry, Holding,
+        Identity as WireIdentity, Neuron, OpenCommit, QueryColdkeySwapRequest, QueryColdkeySwapResponse,
+        QueryHoldingsRequest, QueryHoldingsResponse, QueryLocksRequest, QueryLocksResponse,
+        QueryMetagraphRequest, QueryMetagraphResponse, QueryNeuronRequest, QueryQuoteRequest,
+        QueryQuoteResponse, QueryRulesResponse, QuerySubnetsRequest, QuerySubnetsResponse, Setting,
+        StakeLock, Standing, Subnet as WireSubnet,
     },
 };
 use dodona_store::{Read, StoreError};
 
 use super::{
-    book,
+    book, claim,
     clear::MIN_RESERVE,
     epoch,
     handle::{Room, again, cost, due, prunable, room},
+    lock,
     rules::Rules,
     state::{
-        AXONS, BONDS, CHILD_TAKES, CHILDREN, COMMITS, Endpoint, HOLDERS, HOLDINGS, Index, Key, MARKETS,
-        MEMBERS, Market, Member, Netuid, PARENTS, PENDING_CHILDREN, PROMETHEUS, ROOT, SCORES, SUBNETS, SWAPS,
-        Scores, Subnet, UIDS, UNIT, UPDATED, WEIGHTS, network, rules,
+        AXONS, BONDS, CHILD_TAKES, CHILDREN, COMMITMENTS, COMMITS, Endpoint, HOLDERS, HOLDINGS, IDENTITIES,
+        Identity, Index, Key, LOCKS, MARKETS, MEMBERS, Market, Member, Netuid, PARENTS, PENDING_CHILDREN,
+        PROMETHEUS, ROOT, RootClaim, SCORES, SUBNET_IDENTITIES, SUBNETS, SWAPS, Scores, Subnet, UIDS, UNIT,
+        UPDATED, WEIGHTS, network, rules,
     },
 };
-use crate::{text::parse_amount, topics::query::ViewError};
+use crate::{error::Failure, text::parse_amount, topics::query::ViewError};
 
+/// Hotkeys with root stake of a holder that are asked for dividends in all subnets.
+const ROOT_HOTKEYS: usize = 32;
 /// Most rows of a page.
 const PAGE: usize = 200;
 
@@ -85,7 +93,7 @@ pub fn subnets(
     Ok(QuerySubnetsResponse {
         subnets,
         height,
-        create_cost: (u128::from(cost(&network, &rules, next)) * UNIT).to_string(),
+        create_cost: (u128::from(cost(read, &network, &rules, next)?) * UNIT).to_string(),
         create_from_block: from,
         replaces: order.first().filter(|_| full).map_or(0, |netuid| u32::from(*netuid)),
         limit: rules.subnet_limit.into(),
@@ -139,7 +147,14 @@ pub fn subnet(read: &impl Read, asked: u32, height: u64) -> Result<Option<WireSu
         deregistration_of: order.len() as u32,
         prunable_from: subnet.registered.saturating_add(rules.network_immunity),
         hyperparameters: settings(hyper.to_list()),
+        symbol: subnet.symbol.clone(),
+        identity: SUBNET_IDENTITIES.get(read, &netuid)?.map(said),
     }))
+}
+
+fn said(identity: Identity) -> WireIdentity {
+    let Identity { name, description, url, repository, image, contact } = identity;
+    WireIdentity { name, description, url, repository, image, contact }
 }
 
 /// Price of registration in the next block, before anybody registers in it.
@@ -246,7 +261,13 @@ impl Frame {
             children_pending_from,
             childkey_take: CHILD_TAKES
                 .get(read, &(self.netuid, member.hotkey))?
-                .map_or(0, |take| take.0.into()),
+                .map_or(0, |take| take.0)
+                .max(self.subnet.hyper.min_childkey_take)
+                .into(),
+            commitment: COMMITMENTS
+                .get(read, &(self.netuid, member.hotkey))?
+                .map(|c| WireCommitment { block: c.block, fields: c.fields }),
+            identity: IDENTITIES.get(read, &member.hotkey)?.map(said),
             open_commits: commits.len() as u32,
             commits: commits
                 .into_iter()
@@ -291,6 +312,19 @@ pub fn holdings(read: &impl Read, q: &QueryHoldingsRequest) -> Result<QueryHoldi
         let rows = HOLDERS.scan_prefix(read, &coldkey, page(q.limit))?;
         keys.extend(rows.into_iter().map(|((_, netuid, hotkey), ())| (netuid, hotkey, coldkey)));
         keys.retain(|(_, upon, _)| hotkey.is_none_or(|hotkey| hotkey == *upon));
+        // Also where there is nothing yet but what root stake has earned.
+        let at_root = keys.iter().filter(|key| key.0 == ROOT).map(|key| key.1);
+        let at_root: Vec<Key> = at_root.take(ROOT_HOTKEYS).collect();
+        let netuids = network(read)?.netuids;
+        for hotkey in at_root {
+            for &netuid in &netuids {
+                let row = (netuid, hotkey, coldkey);
+                let room = keys.len() < page(q.limit) && !keys.contains(&row);
+                if room && book::owed(read, netuid, hotkey, coldkey)? > 0 {
+                    keys.push(row);
+                }
+            }
+        }
     } else if !q.hotkey.is_empty() {
         let hotkey = key("hotkey", &q.hotkey)?;
         let netuid = netuid(q.netuid).ok_or_else(|| bad("netuid: there is no such subnet"))?;
@@ -315,7 +349,23 @@ pub fn holdings(read: &impl Read, q: &QueryHoldingsRequest) -> Result<QueryHoldi
             claimable: book::owed(read, netuid, hotkey, coldkey)?.to_string(),
         });
     }
-    Ok(QueryHoldingsResponse { holdings })
+    let (root_claim, root_keep_in) = match q.coldkey.as_str() {
+        "" => (String::new(), Vec::new()),
+        coldkey => match claim::choice(read, key("coldkey", coldkey)?)? {
+            RootClaim::Sell => ("sell".into(), Vec::new()),
+            RootClaim::Keep => ("keep".into(), Vec::new()),
+            RootClaim::KeepIn(kept) => {
+                let mut netuids = Vec::new();
+                for (netuid, registered) in kept {
+                    if SUBNETS.get(read, &netuid)?.is_some_and(|subnet| subnet.registered == registered) {
+                        netuids.push(netuid.into());
+                    }
+                }
+                ("sell".into(), netuids)
+            }
+        },
+    };
+    Ok(QueryHoldingsResponse { holdings, root_claim, root_keep_in })
 }
 
 /// What a trade would give if it were the only one of its block.
@@ -369,6 +419,56 @@ pub fn coldkey_swap(
         disputed: swap.disputed,
         again_from: again(&rules, &swap),
     }))
+}
+
+/// Locked stake, and for whom it speaks in the block after `height`.
+pub fn locks(read: &impl Read, q: &QueryLocksRequest, height: u64) -> Result<QueryLocksResponse, ViewError> {
+    let (rules, next) = (rules(read)?, height + 1);
+    let seen = |cause: MathError| bad(format!("locks cannot be computed: {cause}"));
+    let mut answer = QueryLocksResponse::default();
+    if !q.coldkey.is_empty() {
+        let coldkey = key("coldkey", &q.coldkey)?;
+        for netuid in network(read)?.netuids {
+            let asked = q.netuid == 0 || q.netuid == u32::from(netuid);
+            let (true, Some(stored)) = (asked, LOCKS.get(read, &(netuid, coldkey))?) else { continue };
+            let owner = SUBNETS.get(read, &netuid)?.is_some_and(|subnet| subnet.owner == coldkey);
+            let now = lock::aged(&rules, &stored, owner, next).map_err(seen)?;
+            let has = lock::all_of(read, netuid, coldkey)?.0;
+            answer.locks.push(StakeLock {
+                netuid: netuid.into(),
+                hotkey: Address(now.hotkey).to_string(),
+                mass: now.mass.to_string(),
+                conviction: now.conviction.to_string(),
+                perpetual: now.perpetual,
+                free: has.saturating_sub(now.mass).to_string(),
+            });
+        }
+    }
+    let Some(netuid) = netuid(q.netuid).filter(|netuid| *netuid != ROOT) else { return Ok(answer) };
+    let (Some(subnet), Some(market)) = (SUBNETS.get(read, &netuid)?, MARKETS.get(read, &netuid)?) else {
+        return Err(bad(format!("netuid: subnet {netuid} does not exist")));
+    };
+    let unknown = |failure| match failure {
+        Failure::Refused(why) => bad(why.log),
+        Failure::Halt(cause) => ViewError::Store(cause),
+    };
+    let mut standing = lock::standing(read, &rules, (netuid, &subnet), next).map_err(unknown)?;
+    let all = standing.iter().map(|(_, sum)| sum.conviction.get()).sum::<f64>();
+    standing.retain(|(_, sum)| sum.mass > 0 || sum.conviction > Real::ZERO);
+    // Stable: the owner's stays first among equals.
+    standing.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.conviction));
+    for (hotkey, sum) in standing {
+        answer.standings.push(Standing {
+            hotkey: Address(hotkey).to_string(),
+            coldkey: Address(book::owner_of(read, hotkey)?.unwrap_or(hotkey)).to_string(),
+            mass: sum.mass.to_string(),
+            conviction: sum.conviction.to_string(),
+        });
+    }
+    answer.conviction = all.to_string();
+    answer.needed = formulas::needed(rules.ownership_part, market.alpha_out).to_string();
+    answer.from_block = lock::contested_from(&rules, &subnet);
+    Ok(answer)
 }
 
 /// Rules of all subnets.

@@ -11,12 +11,12 @@ use dodona_store::{KeyCode, Map, Read, StoreError};
 
 use super::{
     book::{self, math},
-    family,
+    family, lock,
     rules::MECHANISMS,
     state::{
-        AUTO_STAKE, AXONS, CHANGED, CHILD_TAKES, COMMITS, HOLDERS, HOLDINGS, HOTKEYS, Hotkey, Key, MARKS,
-        MEMBERS, Netuid, ORDERS, OWNED, Order, PROMETHEUS, RATES, ROOT, STAKES, SUBNETS, SWAPS, Stakes, UIDS,
-        network,
+        AUTO_STAKE, AXONS, CHANGED, CHILD_TAKES, COMMITMENTS, COMMITS, HOLDERS, HOLDINGS, HOTKEYS, Hotkey,
+        IDENTITIES, Key, LOCKS, MARKS, MEMBERS, Netuid, ORDERS, OWNED, Order, PROMETHEUS, RATES, ROOT,
+        ROOT_CLAIMS, STAKES, SUBNETS, SWAPS, Stakes, UIDS, network, rules,
     },
 };
 use crate::{bank, error::Failure, state::State};
@@ -32,6 +32,7 @@ pub(super) fn hotkey_work(read: &impl Read, scope: &[Netuid], old: Key) -> Resul
     for netuid in scope {
         moved += 1 + HOLDINGS.scan_prefix(read, &(*netuid, old), usize::MAX)?.len() as u64;
         looked += AUTO_STAKE.scan_prefix(read, netuid, usize::MAX)?.len() as u64;
+        looked += LOCKS.scan_prefix(read, netuid, usize::MAX)?.len() as u64;
     }
     Ok((looked, moved))
 }
@@ -64,6 +65,7 @@ pub(super) fn hotkey(
                 MARKS.put(state, &(netuid, new, coldkey), &mark);
             }
         }
+        rekey(state, &IDENTITIES, old, new)?;
         HOTKEYS.delete(state, &old);
         OWNED.delete(state, &(known.coldkey, old));
     }
@@ -77,6 +79,8 @@ pub(super) fn hotkey(
         match order {
             Order::Buy { hotkey, .. } => rename(netuid, hotkey),
             Order::Burn { .. } => {}
+            // What it brings is staked at the root, where one key takes another's place only everywhere.
+            Order::Claim { hotkey, .. } => rename(ROOT, hotkey),
             Order::Sell { hotkey, then, .. } => {
                 rename(netuid, hotkey);
                 if let Some(then) = then {
@@ -105,9 +109,8 @@ fn stakes(state: &mut State, netuid: Netuid, old: Key, new: Key) -> Result<(), F
     STAKES.put(state, &(netuid, new), &Stakes { value: pool.value, shares: pool.shares });
     for ((key, _), part) in holders.into_iter().zip(parts) {
         let coldkey = key.2;
-        HOLDINGS.delete(state, &key);
-        HOLDERS.delete(state, &(coldkey, netuid, old));
-        hold(state, (netuid, new, coldkey), part)?;
+        book::hold(state, key, 0)?;
+        add_shares(state, (netuid, new, coldkey), part)?;
     }
     Ok(())
 }
@@ -117,13 +120,9 @@ fn sum(a: u64, b: u64) -> Result<u64, dodona_mechanism::MathError> {
 }
 
 /// More shares of a holder.
-fn hold(state: &mut State, key: (Netuid, Key, Key), shares: u128) -> Result<(), StoreError> {
+fn add_shares(state: &mut State, key: (Netuid, Key, Key), shares: u128) -> Result<(), StoreError> {
     let held = HOLDINGS.get(state, &key)?.unwrap_or(0) + shares;
-    if held > 0 {
-        HOLDINGS.put(state, &key, &held);
-        HOLDERS.put(state, &(key.2, key.0, key.1), &());
-    }
-    Ok(())
+    if held > 0 { book::hold(state, key, held) } else { Ok(()) }
 }
 
 /// What a subnet knows of a hotkey besides stake: its uid keeps scores, weights, bonds and registration.
@@ -143,9 +142,12 @@ fn member(state: &mut State, netuid: Netuid, old: Key, new: Key) -> Result<(), F
     let (from, to) = ((netuid, old), (netuid, new));
     rekey(state, &AXONS, from, to)?;
     rekey(state, &PROMETHEUS, from, to)?;
+    rekey(state, &COMMITMENTS, from, to)?;
     rekey(state, &CHILD_TAKES, from, to)?;
     rekey(state, &CHANGED, (netuid, children_of(old)), (netuid, children_of(new)))?;
     family::rename(state, netuid, old, new)?;
+    let rules = rules(state)?;
+    lock::rename_hotkey(state, &rules, netuid, old, new)?;
     if let Some(mut subnet) = SUBNETS.get(state, &netuid)?.filter(|subnet| subnet.owner_hotkey == old) {
         subnet.owner_hotkey = new;
         SUBNETS.put(state, &netuid, &subnet);
@@ -191,7 +193,8 @@ pub(super) fn coldkey_work(read: &impl Read, old: Key) -> Result<(u64, u64), Sto
 }
 
 /// Puts `new` in the place of `old`: stake, hotkeys, subnets, orders that wait and the balance. What `new` has stays.
-pub(super) fn coldkey(state: &mut State, old: Key, new: Key) -> Result<(), Failure> {
+pub(super) fn coldkey(state: &mut State, old: Key, new: Key, height: u64) -> Result<(), Failure> {
+    let rules = rules(state)?;
     // What root stake has earned becomes stake of its subnets first, so it is among what moves.
     let at_root: Vec<Key> = HOLDERS
         .scan_prefix(state, &(old, ROOT), usize::MAX)?
@@ -204,14 +207,13 @@ pub(super) fn coldkey(state: &mut State, old: Key, new: Key) -> Result<(), Failu
     }
     for ((_, netuid, hotkey), ()) in HOLDERS.scan_prefix(state, &old, usize::MAX)? {
         let shares = HOLDINGS.get(state, &(netuid, hotkey, old))?.unwrap_or(0);
-        HOLDINGS.delete(state, &(netuid, hotkey, old));
-        HOLDERS.delete(state, &(old, netuid, hotkey));
-        hold(state, (netuid, hotkey, new), shares)?;
+        book::hold(state, (netuid, hotkey, old), 0)?;
+        add_shares(state, (netuid, hotkey, new), shares)?;
     }
     for hotkey in at_root {
         // Both have earned nothing since what was collected.
-        book::root_changed(state, hotkey, old, 0)?;
-        book::root_changed(state, hotkey, new, 0)?;
+        book::earned_nothing(state, hotkey, old)?;
+        book::earned_nothing(state, hotkey, new)?;
     }
     for ((_, hotkey), ()) in OWNED.scan_prefix(state, &old, usize::MAX)? {
         OWNED.delete(state, &(old, hotkey));
@@ -221,10 +223,7 @@ pub(super) fn coldkey(state: &mut State, old: Key, new: Key) -> Result<(), Failu
         }
     }
     for netuid in network(state)?.netuids {
-        if let Some(mut subnet) = SUBNETS.get(state, &netuid)?.filter(|subnet| subnet.owner == old) {
-            subnet.owner = new;
-            SUBNETS.put(state, &netuid, &subnet);
-        }
+        lock::rename_coldkey(state, &rules, netuid, (old, new), height)?;
         if let Some(upon) = AUTO_STAKE.get(state, &(netuid, old))? {
             AUTO_STAKE.delete(state, &(netuid, old));
             if !AUTO_STAKE.contains(state, &(netuid, new))? {
@@ -242,6 +241,7 @@ pub(super) fn coldkey(state: &mut State, old: Key, new: Key) -> Result<(), Failu
         match order {
             Order::Buy { coldkey, .. } => rename(coldkey),
             Order::Burn { .. } => {}
+            Order::Claim { coldkey, .. } => rename(coldkey),
             Order::Sell { coldkey, then, .. } => {
                 rename(coldkey);
                 if let Some(then) = then {
@@ -251,6 +251,12 @@ pub(super) fn coldkey(state: &mut State, old: Key, new: Key) -> Result<(), Failu
         }
         changed
     })?;
+    if let Some(choice) = ROOT_CLAIMS.get(state, &old)? {
+        ROOT_CLAIMS.delete(state, &old);
+        if !ROOT_CLAIMS.contains(state, &new)? {
+            ROOT_CLAIMS.put(state, &new, &choice);
+        }
+    }
     SWAPS.delete(state, &old);
     let balance = bank::balance(state, Address(old))?;
     bank::transfer(state, Address(old), Address(new), balance)

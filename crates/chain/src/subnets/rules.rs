@@ -27,6 +27,8 @@ pub struct Hyper {
     pub activity_cutoff_factor: u64,
     /// Slots for neurons.
     pub max_uids: u16,
+    /// Fewest slots an owner may leave.
+    pub min_uids: u16,
     /// Permits per epoch.
     pub max_validators: u16,
     /// Blocks in which a newcomer goes last.
@@ -47,6 +49,8 @@ pub struct Hyper {
     pub bonds_moving_average: u32,
     /// How far weights above the consensus are cut for bonds, in 1/65535.
     pub bonds_penalty: u16,
+    /// Whether a neuron may ask that all bonds towards it are forgotten.
+    pub bonds_reset: bool,
     /// The newer rule of bonds.
     pub yuma3: bool,
     /// A speed of bonds per cell.
@@ -78,6 +82,8 @@ pub struct Hyper {
     pub transfer_toggle: bool,
     /// Whether what is withheld from the owner's miners leaves the supply, instead of being burned.
     pub recycle: bool,
+    /// Least part of lent stake's dividends that a child keeps, in 1/65535.
+    pub min_childkey_take: u16,
     /// Whether the owner gets a cut.
     pub owner_cut_enabled: bool,
     /// Incentive mechanisms.
@@ -88,6 +94,10 @@ pub struct Hyper {
     pub emission_enabled: bool,
     /// Fee of trades in 1/65535.
     pub swap_fee: u16,
+    /// Whether the owner's cut is locked when it is paid.
+    pub owner_cut_auto_lock: bool,
+    /// Least dividend of root stake that is paid, base units of the subnet's token.
+    pub root_claim_threshold: u64,
 }
 
 impl Default for Hyper {
@@ -96,6 +106,7 @@ impl Default for Hyper {
             tempo: 360,
             activity_cutoff_factor: 13_889,
             max_uids: MEMBERS,
+            min_uids: 64,
             max_validators: 64,
             immunity_period: 5_000,
             owner_immune_limit: 1,
@@ -106,6 +117,7 @@ impl Default for Hyper {
             kappa: 32_767,
             bonds_moving_average: 900_000,
             bonds_penalty: u16::MAX,
+            bonds_reset: false,
             yuma3: true,
             liquid_alpha: false,
             alpha_low: 45_875,
@@ -121,17 +133,21 @@ impl Default for Hyper {
             serving_rate_limit: 50,
             transfer_toggle: true,
             recycle: false,
+            min_childkey_take: 0,
             owner_cut_enabled: true,
             mechanisms: 1,
             mechanism_split: Vec::new(),
             emission_enabled: false,
             swap_fee: 33,
+            owner_cut_auto_lock: false,
+            root_claim_threshold: 500_000,
         }
     }
 }
 
 /// What only admins set.
-const ADMINS_ONLY: [&str; 7] = [
+const ADMINS_ONLY: [&str; 8] = [
+    "min_uids",
     "max_validators",
     "min_non_immune",
     "weights_rate_limit",
@@ -172,7 +188,9 @@ impl Hyper {
         let bounds = [
             ("tempo", self.tempo, of("tempo", 360, 1), 50_400),
             ("activity_cutoff_factor", self.activity_cutoff_factor, 1_000, 50_000),
-            ("max_uids", self.max_uids.into(), of("max_uids", 64, 1), most_uids),
+            ("max_uids", self.max_uids.into(), of("max_uids", self.min_uids.into(), 1), most_uids),
+            ("min_uids", self.min_uids.into(), 1, MEMBERS.into()),
+            ("min_childkey_take", self.min_childkey_take.into(), 0, EIGHTEEN_PERCENT.into()),
             ("max_validators", self.max_validators.into(), 1, self.max_uids.into()),
             ("immunity_period", self.immunity_period, 0, u16::MAX.into()),
             ("owner_immune_limit", self.owner_immune_limit.into(), 1, 10),
@@ -192,6 +210,7 @@ impl Hyper {
             ("serving_rate_limit", self.serving_rate_limit, 0, 50_400),
             ("mechanisms", self.mechanisms.into(), 1, MECHANISMS.into()),
             ("swap_fee", self.swap_fee.into(), 0, 10_000),
+            ("root_claim_threshold", self.root_claim_threshold, 0, 10_000_000),
         ];
         for (name, value, low, high) in bounds {
             if !(low..=high).contains(&value) {
@@ -268,6 +287,8 @@ pub struct Rules {
     pub stake_threshold: u64,
     /// Least amount of a trade, base units of the chain's token.
     pub min_stake: u64,
+    /// Least stake of somebody upon another one's hotkey that is left there when a part is taken away, base units.
+    pub nominator_min_stake: u64,
     /// Speed of the averaged price of an old subnet.
     #[serde(with = "fixed")]
     pub moving_alpha: Fixed,
@@ -297,6 +318,19 @@ pub struct Rules {
     pub coldkey_swap_again: u64,
     /// Blocks between two trims of a subnet by its owner.
     pub trim_wait: u64,
+    /// Holdings at the root that are paid in a block without asking.
+    pub num_root_claims: u16,
+    /// Bytes a neuron may publish in an epoch.
+    pub commitment_bytes: u64,
+    /// Blocks in which a lock's mass falls to 1/e of it, unless it stays.
+    pub unlock_rate: u64,
+    /// Blocks in which the distance between a lock's conviction and its mass falls to 1/e.
+    pub maturity_rate: u64,
+    /// Blocks from a subnet's creation on in which conviction does not decide who owns it.
+    pub ownership_age: u64,
+    /// Part of a subnet's token outside the pool that all convictions have to come to before they decide.
+    #[serde(with = "fixed")]
+    pub ownership_part: Fixed,
 }
 
 impl Default for Rules {
@@ -314,6 +348,7 @@ impl Default for Rules {
             root_weight: Fixed::from_raw(52_676_974_387_283_289),
             stake_threshold: 0,
             min_stake: 2_000_000,
+            nominator_min_stake: 0,
             moving_alpha: Fixed::from_raw(3_000_000_000_000),
             max_epochs_per_block: 2,
             admin_freeze_window: 10,
@@ -328,6 +363,12 @@ impl Default for Rules {
             coldkey_swap_wait: 36_000,
             coldkey_swap_again: 7_200,
             trim_wait: 216_000,
+            num_root_claims: 5,
+            commitment_bytes: 3_100,
+            unlock_rate: 934_866,
+            maturity_rate: 934_866,
+            ownership_age: 2_629_800,
+            ownership_part: Fixed::from_raw(Fixed::ONE.raw() / 10),
         }
     }
 }
@@ -345,6 +386,7 @@ impl Rules {
             ("emission_part", new.emission_part),
             ("root_weight", new.root_weight),
             ("moving_alpha", new.moving_alpha),
+            ("ownership_part", new.ownership_part),
         ];
         for (name, value) in fractions {
             if value > Fixed::ONE {
@@ -357,6 +399,10 @@ impl Rules {
             ("lock_reduction_interval", new.lock_reduction_interval, 1, u64::MAX),
             ("owner_cut", new.owner_cut.into(), 0, u16::MAX.into()),
             ("max_epochs_per_block", new.max_epochs_per_block.into(), 1, 64),
+            ("num_root_claims", new.num_root_claims.into(), 0, 50),
+            ("commitment_bytes", new.commitment_bytes, 416, 1 << 20),
+            ("unlock_rate", new.unlock_rate, 1, 1 << 40),
+            ("maturity_rate", new.maturity_rate, 1, 1 << 40),
         ];
         for (name, value, low, high) in bounds {
             if !(low..=high).contains(&value) {

@@ -3,6 +3,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use dodona_mechanism::{
+    Real,
     subnet::{clock::Clock, pool::Pool, sparse::StoredRow},
     supply::Fixed,
 };
@@ -62,6 +63,13 @@ pub const HOLDERS: Map<(Key, Netuid, Key), ()> = Map::new(*b"nc");
 pub const RATES: Map<(Netuid, Key), u128> = Map::new(*b"nr");
 /// (Netuid, hotkey, coldkey) → what of that the holder was paid or was not there for.
 pub const MARKS: Map<(Netuid, Key, Key), u128> = Map::new(*b"nd");
+/// Number → a holding of root stake, as (hotkey, coldkey); numbers from 0 to [`Network::root_holders`] without gaps, so
+/// that some can be drawn by number. Written wherever a holding at the root begins or ends.
+pub const ROOT_HOLDERS: Map<u64, (Key, Key)> = Map::new(*b"n2");
+/// (Hotkey, coldkey) → that number.
+pub const ROOT_PLACES: Map<(Key, Key), u64> = Map::new(*b"n3");
+/// Coldkey → what becomes of its root dividends when they are claimed; absent: they are sold.
+pub const ROOT_CLAIMS: Map<Key, RootClaim> = Map::new(*b"n4");
 /// (Netuid, number) → an order that waits for the end of the block; purchases of moved stake for that of the next.
 pub const ORDERS: Map<(Netuid, u64), Order> = Map::new(*b"nq");
 /// (Netuid, hotkey) → where it answers.
@@ -79,6 +87,17 @@ pub const PARENTS: Map<(Netuid, Key), Relatives> = Map::new(*b"nj");
 pub const PENDING_CHILDREN: Map<(Netuid, Key), (u64, Relatives)> = Map::new(*b"ny");
 /// (Netuid, hotkey) → what it keeps of lent stake's dividends in 1/65535, and block of the last raise.
 pub const CHILD_TAKES: Map<(Netuid, Key), (u16, u64)> = Map::new(*b"nz");
+/// (Netuid, coldkey) → how much of its stake there, upon all hotkeys together, cannot leave. Written by lock_stake,
+/// move_lock, the owner's cut, and when the owner changes.
+pub const LOCKS: Map<(Netuid, Key), Lock> = Map::new(*b"n5");
+/// (Netuid, hotkey) → all locks that speak for it together, but the subnet owner's own. Written with them.
+pub const CONVICTIONS: Map<(Netuid, Key), Convictions> = Map::new(*b"n6");
+/// (Netuid, hotkey) → what a neuron has published. Deleted with its uid.
+pub const COMMITMENTS: Map<(Netuid, Key), Commitment> = Map::new(*b"n7");
+/// Netuid → what a subnet says of itself besides its name and symbol. Written by its owner.
+pub const SUBNET_IDENTITIES: Map<Netuid, Identity> = Map::new(*b"n8");
+/// Hotkey → what it says of itself. Written by its coldkey.
+pub const IDENTITIES: Map<Key, Identity> = Map::new(*b"n9");
 /// (Netuid, name) → block in which a hyperparameter was last set by the owner.
 pub const CHANGED: Map<(Netuid, String), u64> = Map::new(*b"ni");
 
@@ -88,6 +107,12 @@ pub const COMMITS_MAX: usize = 10;
 pub const CHILDREN_MAX: usize = 5;
 /// Hotkeys that lend their stake to one, in a subnet. Ours: loops over them run in every epoch.
 pub const PARENTS_MAX: usize = 64;
+/// Fields of a commitment,
+pub const FIELDS_MAX: usize = 3;
+/// and bytes of each (S 21.2).
+pub const FIELD_BYTES: usize = 128;
+/// Subnets that a holder may except from the sale of root dividends.
+pub const KEPT_MAX: usize = 64;
 /// Orders of one subnet in one block.
 pub const ORDERS_MAX: u32 = 512;
 
@@ -104,6 +129,31 @@ pub struct Network {
     pub root_stake: u64,
     /// Number of the next order.
     pub next_order: u64,
+    /// Holdings at the root.
+    pub root_holders: u64,
+}
+
+/// What becomes of root dividends when they are claimed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum RootClaim {
+    /// Sold for the chain's token, which is staked at the root upon the same hotkey.
+    #[default]
+    Sell,
+    /// They stay as stake in the subnets they come from.
+    Keep,
+    /// They stay in these subnets, named with the block of their creation, and are sold in all others.
+    KeepIn(Vec<(Netuid, u64)>),
+}
+
+impl RootClaim {
+    /// Whether dividends of a subnet created in that block are sold.
+    pub fn sells(&self, netuid: Netuid, registered: u64) -> bool {
+        match self {
+            Self::Sell => true,
+            Self::Keep => false,
+            Self::KeepIn(kept) => !kept.contains(&(netuid, registered)),
+        }
+    }
 }
 
 /// A subnet's description.
@@ -115,6 +165,8 @@ pub struct Subnet {
     pub owner_hotkey: Key,
     /// For people.
     pub name: String,
+    /// Of its token, no other subnet's.
+    pub symbol: String,
     /// Block of its creation.
     pub registered: u64,
     /// First block of trade and emission.
@@ -272,6 +324,64 @@ pub struct Announced {
     pub disputed: bool,
 }
 
+/// Something a neuron has published, such as the hash of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Commitment {
+    /// Block of the newest change.
+    pub block: u64,
+    /// At most [`FIELDS_MAX`] of [`FIELD_BYTES`] bytes each.
+    pub fields: Vec<Vec<u8>>,
+    /// Epochs the subnet had had at the newest change,
+    pub epoch: u64,
+    /// and bytes published in that epoch.
+    pub used: u64,
+}
+
+/// What somebody says of itself; for people, and nobody has checked it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Identity {
+    /// Of a hotkey; a subnet's stands in [`Subnet`].
+    pub name: String,
+    /// Some sentences.
+    pub description: String,
+    /// A page,
+    pub url: String,
+    /// its source,
+    pub repository: String,
+    /// a picture: addresses that begin with http.
+    pub image: String,
+    /// How to reach somebody.
+    pub contact: String,
+}
+
+/// Stake that its holder has promised not to take out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Lock {
+    /// For whom it speaks.
+    pub hotkey: Key,
+    /// How much cannot leave, base units.
+    pub mass: u64,
+    /// How much of it convinces.
+    pub conviction: Real,
+    /// Block of both.
+    pub at: u64,
+    /// Whether the mass stays, instead of falling.
+    pub perpetual: bool,
+}
+
+/// Locks that speak for one hotkey, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Convictions {
+    /// Mass and conviction of those whose mass stays,
+    pub perpetual: (u64, Real),
+    /// and of those whose mass falls.
+    pub decaying: (u64, Real),
+    /// Block of all four.
+    pub at: u64,
+    /// How many they are.
+    pub locks: u64,
+}
+
 /// All stake upon a hotkey.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Stakes {
@@ -312,6 +422,15 @@ pub enum Order {
         limit: Fixed,
         /// Where it goes; none: paid out.
         then: Option<Then>,
+    },
+    /// Root dividends that are sold, at any price and without a fee; what they bring is staked at the root.
+    Claim {
+        /// Whose they are.
+        coldkey: Key,
+        /// Upon whom the root stake is that earned them.
+        hotkey: Key,
+        /// Base units.
+        alpha: u64,
     },
 }
 

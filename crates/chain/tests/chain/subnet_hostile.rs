@@ -84,6 +84,57 @@ fn a_subnet_with_thousands_of_holders_is_dissolved_to_the_unit() {
 }
 
 #[test]
+fn a_subnet_is_not_taken_by_stake_that_was_locked_a_moment_ago_or_speaks_twice() {
+    let mut net = market();
+    let set = [("ownership_age", "1"), ("maturity_rate", "100000"), ("ownership_part", "0")];
+    net.done(&[rules("carol", &set), hyper("alice", 1, &[("owner_cut_auto_lock", "true")])]);
+    // The owner holds a little, locked; somebody buys most of the token and locks all of it.
+    net.done(&[buy("alice", 1, "r1", 100 * ALLO, ""), buy("r7", 1, "r3", 20_000 * ALLO, "")]);
+    let (own, much) = (net.held("alice", 1, "r1"), net.held("r7", 1, "r3"));
+    assert!(much > 10 * own, "{much} {own}");
+    net.done(&[lock("alice", 1, "r1", own - own / 50, true), lock("r7", 1, "w3", much, true)]);
+    for _ in 0..3 {
+        net.next_epoch(1);
+        assert_eq!(net.subnet(1).owner, text("alice"));
+    }
+    // Moved to and fro it does not count twice, and begins anew.
+    net.done(&[move_lock("r7", 1, "r3"), lock("r7", 1, "r3", 0, false)]);
+    net.done(&[move_lock("r7", 1, "w3")]);
+    let standings = net.locks(1, "").standings;
+    assert_eq!(standings[0].hotkey, text("r1"), "{standings:?}");
+    let all: u64 = standings.iter().map(|s| s.mass.parse::<u64>().unwrap()).sum();
+    assert!(all <= much + net.held("alice", 1, "r1"), "{standings:?}");
+    // It cannot be sold meanwhile, split over accounts, or brought into another subnet.
+    for tx in [
+        sell("r7", 1, "r3", "", ""),
+        move_stake("r7", (1, "r3"), "", (1, "r3", "r6")),
+        move_stake("r7", (1, "r3"), "", (0, "r3", "")),
+    ] {
+        assert_eq!(net.refused(&tx).id(), ("subnets", 40));
+    }
+    net.next_epoch(1);
+    assert_eq!(net.subnet(1).owner, text("alice"));
+    // A hotkey that has lost its uid is not heard any more.
+    let set = [
+        ("max_uids", "6"),
+        ("max_validators", "6"),
+        ("min_non_immune", "0"),
+        ("immunity_period", "0"),
+        ("tempo", "5000"),
+    ];
+    net.done(&[hyper("carol", 1, &set), rules("carol", &[("maturity_rate", "1")])]);
+    net.wait_until(net.height + 50);
+    assert_eq!(net.locks(1, "").standings[0].hotkey, text("w3"), "by now it would");
+    let mut newcomers = (10..20).map(|i| format!("w{i}"));
+    while net.metagraph(1).neurons.iter().any(|n| n.hotkey == text("w3")) {
+        net.done(&[neuron("bob", 1, &newcomers.next().unwrap())]);
+    }
+    net.done(&[hyper("carol", 1, &[("tempo", "10")])]);
+    net.next_epoch(1);
+    assert_eq!(net.subnet(1).owner, text("alice"));
+}
+
+#[test]
 fn nobody_is_paid_for_its_own_word_but_the_owner() {
     let mut net = market();
     net.done(&[buy("r7", 1, "r3", 300 * ALLO, "")]);

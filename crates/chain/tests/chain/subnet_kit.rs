@@ -5,14 +5,15 @@ use dodona_proto::{
     commit::{self, digest},
     path,
     subnets::{
-        Child, Holding, MsgAnnounceColdkeySwap, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet,
-        MsgDisputeColdkeySwap, MsgDissolveSubnet, MsgMoveStake, MsgRegisterNeuron, MsgResetColdkeySwap,
-        MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
-        MsgSetHyperparameters, MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet,
-        MsgSwapColdkey, MsgSwapHotkey, MsgTriggerEpoch, MsgTrimSubnet, MsgUnstake, MsgUnstakeAll,
-        QueryColdkeySwapRequest, QueryColdkeySwapResponse, QueryHoldingsRequest, QueryHoldingsResponse,
-        QueryMetagraphRequest, QueryMetagraphResponse, QuerySubnetRequest, QuerySubnetsRequest,
-        QuerySubnetsResponse, Setting, Subnet,
+        Child, Holding, Identity, MsgAnnounceColdkeySwap, MsgClaimRoot, MsgCommitWeights, MsgCreateSubnet,
+        MsgDisputeColdkeySwap, MsgDissolveSubnet, MsgLockStake, MsgMoveLock, MsgMoveStake, MsgRegisterNeuron,
+        MsgResetColdkeySwap, MsgRevealWeights, MsgServe, MsgSetAutoStake, MsgSetChildkeyTake, MsgSetChildren,
+        MsgSetCommitment, MsgSetHotkeyIdentity, MsgSetHyperparameters, MsgSetRootClaim, MsgSetSubnetIdentity,
+        MsgSetSubnetRules, MsgSetTake, MsgSetWeights, MsgStake, MsgStartSubnet, MsgSwapColdkey,
+        MsgSwapHotkey, MsgTriggerEpoch, MsgTrimSubnet, MsgUnstake, MsgUnstakeAll, QueryColdkeySwapRequest,
+        QueryColdkeySwapResponse, QueryHoldingsRequest, QueryHoldingsResponse, QueryLocksRequest,
+        QueryLocksResponse, QueryMetagraphRequest, QueryMetagraphResponse, QuerySubnetRequest,
+        QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet,
     },
     tx::pack,
     url,
@@ -140,7 +141,46 @@ pub fn auto_stake(from: &str, netuid: u32, hotkey: &str) -> Tx {
 }
 
 pub fn claim_root(from: &str, hotkey: &str) -> Tx {
-    Tx::new(from, vec![pack(url::CLAIM_ROOT, &MsgClaimRoot { sender: text(from), hotkey: text(hotkey) })])
+    claim_in(from, hotkey, &[])
+}
+
+pub fn claim_in(from: &str, hotkey: &str, netuids: &[u32]) -> Tx {
+    let message = MsgClaimRoot { sender: text(from), hotkey: text(hotkey), netuids: netuids.to_vec() };
+    Tx::new(from, vec![pack(url::CLAIM_ROOT, &message)])
+}
+
+pub fn root_claim(from: &str, kind: &str, keep_in: &[u32]) -> Tx {
+    let message = MsgSetRootClaim { sender: text(from), kind: kind.into(), keep_in: keep_in.to_vec() };
+    Tx::new(from, vec![pack(url::SET_ROOT_CLAIM, &message)])
+}
+
+/// An amount of nothing changes only how it lasts.
+pub fn lock(from: &str, netuid: u32, hotkey: &str, amount: u64, perpetual: bool) -> Tx {
+    let amount = if amount == 0 { String::new() } else { amount.to_string() };
+    let message = MsgLockStake { sender: text(from), netuid, hotkey: text(hotkey), amount, perpetual };
+    Tx::new(from, vec![pack(url::LOCK_STAKE, &message)])
+}
+
+pub fn move_lock(from: &str, netuid: u32, hotkey: &str) -> Tx {
+    let message = MsgMoveLock { sender: text(from), netuid, hotkey: text(hotkey) };
+    Tx::new(from, vec![pack(url::MOVE_LOCK, &message)])
+}
+
+pub fn publish(hotkey: &str, netuid: u32, fields: &[&[u8]], reset_bonds: bool) -> Tx {
+    let fields = fields.iter().map(|field| field.to_vec()).collect();
+    let message = MsgSetCommitment { sender: text(hotkey), netuid, fields, reset_bonds };
+    Tx::new(hotkey, vec![pack(url::SET_COMMITMENT, &message)])
+}
+
+pub fn subnet_identity(from: &str, netuid: u32, symbol: &str, identity: Identity) -> Tx {
+    let identity = Some(identity);
+    let message = MsgSetSubnetIdentity { sender: text(from), netuid, identity, symbol: symbol.into() };
+    Tx::new(from, vec![pack(url::SET_SUBNET_IDENTITY, &message)])
+}
+
+pub fn hotkey_identity(from: &str, hotkey: &str, identity: Identity) -> Tx {
+    let message = MsgSetHotkeyIdentity { sender: text(from), hotkey: text(hotkey), identity: Some(identity) };
+    Tx::new(from, vec![pack(url::SET_HOTKEY_IDENTITY, &message)])
 }
 
 pub fn serve(hotkey: &str, netuid: u32, ip: &str, port: u32) -> Tx {
@@ -223,7 +263,47 @@ pub fn market() -> Net {
     net
 }
 
+/// r7's root stake upon r3 has earned something in subnet 1. Nobody is paid without asking, however little is.
+pub fn earning() -> Net {
+    let mut net = market();
+    let set = [
+        ("moving_alpha", "1"),
+        ("num_root_claims", "0"),
+        ("network_rate_limit", "0"),
+        ("network_min_lock", "1000000"),
+        ("lock_reduction_interval", "1"),
+    ];
+    net.done(&[rules("carol", &set), hyper("carol", 1, &[("tempo", "5"), ("root_claim_threshold", "0")])]);
+    net.done(&[buy("owner", 1, "r2", 5_000 * ALLO, "")]);
+    // Averaged prices rise slowly; of many subnets they are soon above one in sum, and the root earns.
+    for netuid in 2..8 {
+        let owner = format!("w{}", 10 + netuid);
+        net.done(&[create_subnet(&owner, &owner)]);
+        net.done(&[start(&owner, netuid)]);
+    }
+    for _ in 0..1_000 {
+        net.done(&[]);
+        if net.claimable("r7", 1, "r3") > 0 {
+            return net;
+        }
+    }
+    panic!("the root never earned: {:?}", net.subnet(1));
+}
+
 impl Net {
+    /// What root stake upon a hotkey has earned in a subnet.
+    pub fn claimable(&self, coldkey: &str, netuid: u32, hotkey: &str) -> u64 {
+        let rows = self.holdings(coldkey);
+        let row = rows.iter().find(|row| row.netuid == netuid && row.hotkey == text(hotkey));
+        row.map_or(0, |row| row.claimable.parse().unwrap())
+    }
+
+    /// Locks of a holder, and for whom locks of a subnet speak.
+    pub fn locks(&self, netuid: u32, coldkey: &str) -> QueryLocksResponse {
+        let coldkey = if coldkey.is_empty() { String::new() } else { text(coldkey) };
+        self.query(path::LOCKS, &QueryLocksRequest { netuid, coldkey }).expect("an answer")
+    }
+
     pub fn coldkey_swap(&self, coldkey: &str) -> QueryColdkeySwapResponse {
         self.query(path::COLDKEY_SWAP, &QueryColdkeySwapRequest { coldkey: text(coldkey) })
             .expect("an answer")

@@ -11,7 +11,10 @@ use super::{kit::*, subnet_kit::*};
 const COLDKEYS: [&str; 4] = ["alice", "bob", "carol", "owner"];
 const HOTKEYS: [&str; 8] = ["r1", "r2", "r3", "r4", "w1", "w2", "w3", "w4"];
 /// What an admin may turn while a subnet lives.
-const TURNS: [(&str, &str); 18] = [
+const TURNS: [(&str, &str); 21] = [
+    ("bonds_reset", "true"),
+    ("owner_cut_auto_lock", "true"),
+    ("owner_cut_auto_lock", "false"),
     ("commit_reveal", "true"),
     ("commit_reveal", "false"),
     ("yuma3", "true"),
@@ -137,6 +140,32 @@ enum Deed {
         netuid: u32,
         slots: u32,
     },
+    RootClaim {
+        who: usize,
+        which: usize,
+    },
+    Lock {
+        who: usize,
+        netuid: u32,
+        hotkey: usize,
+        part: u64,
+        perpetual: bool,
+    },
+    MoveLock {
+        who: usize,
+        netuid: u32,
+        hotkey: usize,
+    },
+    Publish {
+        hotkey: usize,
+        netuid: u32,
+        bytes: usize,
+        reset: bool,
+    },
+    Identify {
+        netuid: u32,
+        symbol: usize,
+    },
 }
 
 /// A block's messages, and empty blocks after it.
@@ -167,9 +196,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         ),
         6 => (voter.clone(), netuid.clone(), row.clone())
             .prop_map(|(hotkey, netuid, row)| Deed::Weigh { hotkey, netuid, row }),
-        4 => (voter, netuid.clone(), row)
+        6 => (voter, netuid.clone(), row)
             .prop_map(|(hotkey, netuid, row)| Deed::Commit { hotkey, netuid, row }),
-        8 => (0..6usize).prop_map(|back| Deed::Reveal { back }),
+        16 => (0..6usize).prop_map(|back| Deed::Reveal { back }),
         3 => (netuid.clone(), 0..TURNS.len()).prop_map(|(netuid, which)| Deed::Turn { netuid, which }),
         1 => (who.clone(), key.clone(), 0..12_000u32).prop_map(|(who, hotkey, take)| Deed::Take { who, hotkey, take }),
         3 => (who.clone(), netuid.clone(), key.clone(), key.clone(), any::<u64>()).prop_map(
@@ -182,6 +211,15 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (who.clone(), key.clone()).prop_map(|(who, hotkey)| Deed::Claim { who, hotkey }),
         1 => (who.clone(), key.clone(), any::<bool>())
             .prop_map(|(who, hotkey, to_root)| Deed::SellAll { who, hotkey, to_root }),
+        2 => (who.clone(), 0..3usize).prop_map(|(who, which)| Deed::RootClaim { who, which }),
+        6 => (who.clone(), netuid.clone(), key.clone(), 1..=100u64, any::<bool>()).prop_map(
+            |(who, netuid, hotkey, part, perpetual)| Deed::Lock { who, netuid, hotkey, part, perpetual }
+        ),
+        4 => (who.clone(), netuid.clone(), key.clone())
+            .prop_map(|(who, netuid, hotkey)| Deed::MoveLock { who, netuid, hotkey }),
+        3 => (key.clone(), netuid.clone(), 0..128usize, any::<bool>())
+            .prop_map(|(hotkey, netuid, bytes, reset)| Deed::Publish { hotkey, netuid, bytes, reset }),
+        1 => (netuid.clone(), 0..3usize).prop_map(|(netuid, symbol)| Deed::Identify { netuid, symbol }),
         3 => (who.clone(), 0..4u32, key.clone(), key)
             .prop_map(|(who, netuid, hotkey, new)| Deed::Swap { who, netuid, hotkey, new }),
         1 => (netuid.clone(), 1..6u32).prop_map(|(netuid, slots)| Deed::Trim { netuid, slots }),
@@ -205,6 +243,13 @@ fn begin() -> Net {
         ("children_rate_limit", "1"),
         ("take_rate_limit", "1"),
         ("hotkey_swap_wait", "1"),
+        ("moving_alpha", "1"),
+        ("num_root_claims", "50"),
+        ("unlock_rate", "50"),
+        ("maturity_rate", "4"),
+        ("ownership_age", "10"),
+        ("ownership_part", "0.01"),
+        ("nominator_min_stake", "100000000"),
         ("owner_hparam_rate_limit", "0"),
         ("admin_freeze_window", "0"),
     ];
@@ -218,6 +263,7 @@ fn begin() -> Net {
         ("max_validators", "4"),
         ("max_uids", "6"),
         ("emission_enabled", "true"),
+        ("root_claim_threshold", "0"),
     ];
     net.done(&[start("bob", 2), hyper("carol", 1, &small), hyper("carol", 2, &small)]);
     net
@@ -226,6 +272,13 @@ fn begin() -> Net {
 /// Somebody's commit.
 type Committed = (usize, u32, Vec<(u32, u32)>);
 
+/// The owner of a subnet, whoever that is.
+fn owner(net: &Net, netuid: u32) -> &'static str {
+    let subnets = net.subnets().subnets;
+    let owner = subnets.iter().find(|subnet| subnet.netuid == netuid).map(|subnet| &subnet.owner);
+    COLDKEYS.into_iter().find(|name| Some(&text(name)) == owner).unwrap_or("alice")
+}
+
 fn message(net: &Net, deed: &Deed, commits: &mut Vec<Committed>) -> Tx {
     let held = |who: usize, netuid: u32, hotkey: usize, part: u64| match part {
         100 => String::new(),
@@ -233,13 +286,7 @@ fn message(net: &Net, deed: &Deed, commits: &mut Vec<Committed>) -> Tx {
     };
     match deed.clone() {
         Deed::Create { who, hotkey } => create_subnet(COLDKEYS[who], HOTKEYS[hotkey]),
-        Deed::Start { netuid } => {
-            // By its owner, whoever that is.
-            let subnets = net.subnets().subnets;
-            let owner = subnets.iter().find(|subnet| subnet.netuid == netuid).map(|subnet| &subnet.owner);
-            let owner = COLDKEYS.into_iter().find(|name| Some(&text(name)) == owner);
-            start(owner.unwrap_or("alice"), netuid)
-        }
+        Deed::Start { netuid } => start(owner(net, netuid), netuid),
         Deed::Register { who, netuid, hotkey } => neuron(COLDKEYS[who], netuid, HOTKEYS[hotkey]),
         Deed::Buy { who, netuid, hotkey, amount, limit } => {
             buy(COLDKEYS[who], netuid, HOTKEYS[hotkey], amount, ["", "0.9", "1.05", "2"][usize::from(limit)])
@@ -278,6 +325,32 @@ fn message(net: &Net, deed: &Deed, commits: &mut Vec<Committed>) -> Tx {
             swap_hotkey(COLDKEYS[who], netuid, HOTKEYS[hotkey], HOTKEYS[new])
         }
         Deed::Trim { netuid, slots } => trim("carol", netuid, slots),
+        Deed::RootClaim { who, which } => match which {
+            0 => root_claim(COLDKEYS[who], "sell", &[]),
+            1 => root_claim(COLDKEYS[who], "keep", &[]),
+            _ => root_claim(COLDKEYS[who], "sell", &[1]),
+        },
+        Deed::Lock { who, netuid, hotkey, part, perpetual } => {
+            // A part of all there is; upon whom it speaks already, if upon anybody.
+            let rows = net.holdings(COLDKEYS[who]);
+            let has = rows.iter().filter(|row| row.netuid == netuid);
+            let has: u64 = has.map(|row| row.amount.parse::<u64>().unwrap()).sum();
+            let spoken = net.locks(0, COLDKEYS[who]).locks;
+            let same = spoken.iter().find(|lock| lock.netuid == netuid);
+            let same = same.and_then(|lock| HOTKEYS.into_iter().find(|name| text(name) == lock.hotkey));
+            lock(COLDKEYS[who], netuid, same.unwrap_or(HOTKEYS[hotkey]), has / 200 * part, perpetual)
+        }
+        Deed::MoveLock { who, netuid, hotkey } => {
+            let locks = net.locks(0, COLDKEYS[who]).locks;
+            let netuid = locks.first().map_or(netuid, |lock| lock.netuid);
+            move_lock(COLDKEYS[who], netuid, HOTKEYS[hotkey])
+        }
+        Deed::Publish { hotkey, netuid, bytes, reset } => {
+            publish(HOTKEYS[hotkey], netuid, &[&vec![7; bytes]], reset)
+        }
+        Deed::Identify { netuid, symbol } => {
+            subnet_identity(owner(net, netuid), netuid, ["α", "x", "γ"][symbol], Default::default())
+        }
     }
 }
 
@@ -351,7 +424,7 @@ proptest! {
 fn random_histories_reach_every_message() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..60 {
+    for _ in 0..80 {
         let history = history(30..31).new_tree(&mut runner).unwrap().current();
         seen.extend(play(&mut begin(), &history));
     }
@@ -371,6 +444,11 @@ fn random_histories_reach_every_message() {
         "subnet_dissolved",
         "hotkey_swapped",
         "subnet_trimmed",
+        "stake_locked",
+        "lock_moved",
+        "root_claim_set",
+        "commitment_set",
+        "subnet_identity_set",
     ] {
         assert!(seen.contains(kind), "{kind} never happened: {seen:?}");
     }

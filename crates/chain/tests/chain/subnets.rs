@@ -376,7 +376,7 @@ fn commits_are_revealed_in_their_epoch_and_belong_to_one_registration() {
 fn root_stake_earns_in_every_subnet_and_collects() {
     let mut net = market();
     // Prices above one in sum: the root earns.
-    net.done(&[rules("carol", &[("moving_alpha", "1")])]);
+    net.done(&[rules("carol", &[("moving_alpha", "1"), ("num_root_claims", "0")])]);
     net.done(&[buy("owner", 1, "r2", 5_000 * ALLO, ""), hyper("carol", 1, &[("tempo", "5")])]);
     net.done(&[rules("carol", &[("network_rate_limit", "0")]), create_subnet("bob", "w9")]);
     net.done(&[start("bob", 2), hyper("carol", 2, &[("tempo", "5")])]);
@@ -398,7 +398,7 @@ fn root_stake_earns_in_every_subnet_and_collects() {
     );
     assert_eq!(row.unwrap().holdings.len(), 1);
     let before = net.held("r7", 1, "r3");
-    net.done(&[claim_root("r7", "r3")]);
+    net.done(&[root_claim("r7", "keep", &[]), claim_root("r7", "r3")]);
     assert!(net.held("r7", 1, "r3") > before);
     net.wait_until(net.height + 20);
     // Leaving the root collects first.

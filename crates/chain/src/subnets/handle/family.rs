@@ -97,10 +97,12 @@ pub(crate) fn set_children(ctx: &mut Ctx, from: Address, m: &MsgSetChildren) -> 
 /// `MsgSetChildkeyTake` (S 15.4).
 pub(crate) fn set_childkey_take(ctx: &mut Ctx, from: Address, m: &MsgSetChildkeyTake) -> Result<(), Failure> {
     ctx.gas.charge(gas::SUBNET_WRITE, "set childkey take")?;
-    let (netuid, ..) = load(ctx.state, m.netuid)?;
+    let (netuid, subnet, _) = load(ctx.state, m.netuid)?;
     let hotkey = own_hotkey(ctx, from, &m.hotkey)?;
-    let take = u16::try_from(m.take).ok().filter(|take| *take <= EIGHTEEN_PERCENT);
-    let take = take.ok_or_else(|| value("take", format!("allowed are 0 to {EIGHTEEN_PERCENT} (18 %)")))?;
+    let least = subnet.hyper.min_childkey_take;
+    let take = u16::try_from(m.take).ok().filter(|take| (least..=EIGHTEEN_PERCENT).contains(take));
+    let take =
+        take.ok_or_else(|| value("take", format!("allowed are {least} to {EIGHTEEN_PERCENT} (18 %)")))?;
     let (before, raised) = CHILD_TAKES.get(ctx.state, &(netuid, hotkey))?.unwrap_or_default();
     let next = raised.saturating_add(rules(ctx.state)?.take_rate_limit);
     if take > before && raised > 0 && ctx.height < next {

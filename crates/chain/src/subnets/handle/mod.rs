@@ -2,7 +2,9 @@
 //! and tell. Here: what several messages share.
 
 mod family;
+mod lock;
 mod neuron;
+mod publish;
 mod stake;
 mod subnet;
 mod swap;
@@ -14,9 +16,12 @@ use dodona_proto::{Address, DENOM};
 use dodona_store::Read;
 
 pub(crate) use family::{set_childkey_take, set_children};
+pub(crate) use lock::{lock_stake, move_lock};
 pub(super) use neuron::{Room, room};
 pub(crate) use neuron::{register, serve, set_auto_stake, set_take};
-pub(crate) use stake::{claim_root, move_stake, stake, unstake, unstake_all};
+pub(crate) use publish::{set_commitment, set_hotkey_identity, set_subnet_identity};
+pub(super) use stake::trading;
+pub(crate) use stake::{claim_root, move_stake, set_root_claim, stake, unstake, unstake_all};
 pub(super) use subnet::{cost, prunable};
 pub(crate) use subnet::{create, dissolve, set_hyperparameters, set_rules, start, trigger_epoch};
 pub(super) use swap::{again, due};

@@ -24,8 +24,9 @@ use crate::{
         error::SubnetError,
         rules::{EIGHTEEN_PERCENT, MECHANISMS},
         state::{
-            AUTO_STAKE, AXONS, BONDS, COMMITS, Endpoint, HOTKEYS, Hotkey, MEMBERS, Member, Netuid,
-            ORDERS_MAX, Order, PROMETHEUS, SCORES, SUBNETS, Scores, Subnet, UIDS, UPDATED, WEIGHTS, rules,
+            AUTO_STAKE, AXONS, BONDS, COMMITMENTS, COMMITS, Endpoint, HOTKEYS, Hotkey, MEMBERS, Member,
+            Netuid, ORDERS_MAX, Order, PROMETHEUS, SCORES, SUBNETS, Scores, Subnet, UIDS, UPDATED, WEIGHTS,
+            rules,
         },
     },
 };
@@ -152,6 +153,7 @@ pub(super) fn forget(ctx: &mut Ctx, netuid: Netuid, uid: u16, old: &Member) {
         COMMITS.delete(ctx.state, &(index, old.hotkey));
     }
     UIDS.delete(ctx.state, &(netuid, old.hotkey));
+    COMMITMENTS.delete(ctx.state, &(netuid, old.hotkey));
     AXONS.delete(ctx.state, &(netuid, old.hotkey));
     PROMETHEUS.delete(ctx.state, &(netuid, old.hotkey));
 }

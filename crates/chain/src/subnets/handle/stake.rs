@@ -7,10 +7,14 @@ use dodona_mechanism::subnet::{
 };
 use dodona_proto::{
     Address,
-    subnets::{MsgClaimRoot, MsgMoveStake, MsgStake, MsgUnstake, MsgUnstakeAll},
+    subnets::{MsgClaimRoot, MsgMoveStake, MsgSetRootClaim, MsgStake, MsgUnstake, MsgUnstakeAll},
 };
 
-use super::{has, key, load, price, started, tokens, units};
+use super::{
+    has, key, load,
+    lock::{bound, unlocked},
+    price, started, tokens, units, value,
+};
 use crate::{
     ctx::Ctx,
     error::Failure,
@@ -18,11 +22,18 @@ use crate::{
     gas,
     subnets::{
         book::{self, pay_in, pay_out},
+        claim,
         clear::{MIN_RESERVE, place},
         error::SubnetError,
-        state::{HOTKEYS, Key, Market, Netuid, ORDERS_MAX, Order, ROOT, Subnet, Then, UNIT, network, rules},
+        state::{
+            HOTKEYS, KEPT_MAX, Key, Market, Netuid, ORDERS_MAX, Order, ROOT, ROOT_CLAIMS, RootClaim, Subnet,
+            Then, UNIT, network, rules,
+        },
     },
 };
+
+/// Subnets in one claim, when they are named.
+const CLAIMS_MAX: usize = 5;
 
 fn known(ctx: &Ctx, hotkey: Key) -> Result<(), Failure> {
     if HOTKEYS.contains(ctx.state, &hotkey)? {
@@ -33,7 +44,11 @@ fn known(ctx: &Ctx, hotkey: Key) -> Result<(), Failure> {
 }
 
 /// A subnet in which an order can be placed now. The pool may be short of what the order takes out of it.
-fn trading(ctx: &Ctx, netuid: u32, side: Side) -> Result<(Netuid, Subnet, Market), Failure> {
+pub(in crate::subnets) fn trading(
+    ctx: &Ctx,
+    netuid: u32,
+    side: Side,
+) -> Result<(Netuid, Subnet, Market), Failure> {
     let (netuid, subnet, market) = load(ctx.state, netuid)?;
     started(netuid, &subnet, ctx.height)?;
     let reserve = if side == Side::Buy { market.alpha } else { market.tao };
@@ -73,14 +88,33 @@ pub(crate) fn stake(ctx: &mut Ctx, from: Address, m: &MsgStake) -> Result<(), Fa
     Ok(())
 }
 
-/// How much of a holder's stake is asked for; all of it where nothing is said.
-fn wanted(ctx: &Ctx, netuid: Netuid, hotkey: Key, from: Address, text: &str) -> Result<(u64, bool), Failure> {
+/// How much of a holder's stake is asked for; all of it where nothing is said, or where what is left upon another one's
+/// hotkey would be less than the least (S 14.3) and nothing is locked.
+fn wanted(
+    ctx: &mut Ctx,
+    netuid: Netuid,
+    subnet: Option<&Subnet>,
+    hotkey: Key,
+    from: Address,
+    text: &str,
+) -> Result<(u64, bool), Failure> {
     let has = book::held(ctx.state, netuid, hotkey, from.0)?;
     let needs = if text.is_empty() { has } else { units("amount", text)? };
     if needs > has || has == 0 {
         return Err(SubnetError::StakeShort { has, needs: needs.max(1) }.into());
     }
-    Ok((needs, needs == has))
+    let left = has - needs;
+    let small = left > 0 && left < rules(ctx.state)?.nominator_min_stake;
+    if small && book::owner_of(ctx.state, hotkey)? != Some(from.0) {
+        let lock = match subnet {
+            Some(subnet) => bound(ctx, netuid, subnet, from)?,
+            None => None,
+        };
+        if lock.is_none() {
+            return Ok((has, true));
+        }
+    }
+    Ok((needs, left == 0))
 }
 
 /// Refuses a sale that is worth too little, unless it is of everything.
@@ -97,16 +131,17 @@ pub(crate) fn unstake(ctx: &mut Ctx, from: Address, m: &MsgUnstake) -> Result<()
     let hotkey = key("hotkey", &m.hotkey)?;
     let limit = price("limit_price", &m.limit_price, PRICE_MIN)?;
     if m.netuid == u32::from(ROOT) {
-        let (amount, _) = wanted(ctx, ROOT, hotkey, from, &m.amount)?;
+        let (amount, _) = wanted(ctx, ROOT, None, hotkey, from, &m.amount)?;
         // Nothing below can fail.
         book::debit(ctx.state, ROOT, hotkey, from.0, amount)?;
         pay_out(ctx.state, from, amount)?;
         told(ctx, "root_unstaked", ROOT, from, hotkey, amount);
         return Ok(());
     }
-    let (netuid, _, mut market) = trading(ctx, m.netuid, Side::Sell)?;
-    let (alpha, all) = wanted(ctx, netuid, hotkey, from, &m.amount)?;
+    let (netuid, subnet, mut market) = trading(ctx, m.netuid, Side::Sell)?;
+    let (alpha, all) = wanted(ctx, netuid, Some(&subnet), hotkey, from, &m.amount)?;
     worth(ctx, &market, alpha, all)?;
+    unlocked(ctx, netuid, &subnet, from, alpha)?;
     // Nothing below can fail.
     book::debit(ctx.state, netuid, hotkey, from.0, alpha)?;
     let order = Order::Sell { coldkey: from.0, hotkey, alpha, limit, then: None };
@@ -141,7 +176,7 @@ pub(crate) fn unstake_all(ctx: &mut Ctx, from: Address, m: &MsgUnstakeAll) -> Re
         told(ctx, "root_unstaked", ROOT, from, hotkey, at_root);
     }
     for netuid in upon {
-        let (_, _, mut market) = match trading(ctx, netuid.into(), Side::Sell) {
+        let (_, subnet, mut market) = match trading(ctx, netuid.into(), Side::Sell) {
             Ok(place) => place,
             Err(Failure::Refused(why)) => {
                 let event = Event::new("unstake_skipped").with("netuid", netuid).with("cause", &why.log);
@@ -151,7 +186,13 @@ pub(crate) fn unstake_all(ctx: &mut Ctx, from: Address, m: &MsgUnstakeAll) -> Re
             }
             Err(halt) => return Err(halt),
         };
-        let alpha = book::held(ctx.state, netuid, hotkey, from.0)?;
+        let held = book::held(ctx.state, netuid, hotkey, from.0)?;
+        let lock = bound(ctx, netuid, &subnet, from)?;
+        let alpha = lock.map_or(held, |(has, lock)| held.min(has.saturating_sub(lock.mass)));
+        if alpha < held {
+            let cause = format!("{} base units of it are locked", held - alpha);
+            ctx.emit(Event::new("unstake_skipped").with("netuid", netuid).with("cause", cause));
+        }
         if alpha == 0 {
             continue;
         }
@@ -180,9 +221,14 @@ pub(crate) fn move_stake(ctx: &mut Ctx, from: Address, m: &MsgMoveStake) -> Resu
     let to_limit = price("to_limit_price", &m.to_limit_price, PRICE_MAX)?;
     known(ctx, to_hotkey)?;
     let root = u32::from(ROOT);
+    let (mut sold, mut leaves) = (None, false);
     for (netuid, side) in [(m.netuid, Side::Sell), (m.to_netuid, Side::Buy)] {
         if netuid != root {
             let (netuid, subnet, _) = trading(ctx, netuid, side)?;
+            if side == Side::Sell {
+                leaves = m.to_netuid != m.netuid || coldkey != from.0;
+                sold = Some(subnet.clone());
+            }
             if coldkey != from.0 && !subnet.hyper.transfer_toggle {
                 return Err(SubnetError::Transfer(netuid).into());
             }
@@ -190,9 +236,12 @@ pub(crate) fn move_stake(ctx: &mut Ctx, from: Address, m: &MsgMoveStake) -> Resu
     }
     // Both are known to fit: the root, or loaded above.
     let (netuid, to_netuid) = (m.netuid as Netuid, m.to_netuid as Netuid);
-    let (amount, all) = wanted(ctx, netuid, hotkey, from, &m.amount)?;
+    let (amount, all) = wanted(ctx, netuid, sold.as_ref(), hotkey, from, &m.amount)?;
     if (netuid, hotkey, from.0) == (to_netuid, to_hotkey, coldkey) {
-        return Err(super::value("to_hotkey", "the stake is there already").into());
+        return Err(value("to_hotkey", "the stake is there already").into());
+    }
+    if let (true, Some(subnet)) = (leaves, &sold) {
+        unlocked(ctx, netuid, subnet, from, amount)?;
     }
     let then = Then { netuid: to_netuid, hotkey: to_hotkey, coldkey, limit: to_limit };
     if netuid == to_netuid {
@@ -229,17 +278,75 @@ pub(crate) fn move_stake(ctx: &mut Ctx, from: Address, m: &MsgMoveStake) -> Resu
     Ok(())
 }
 
-/// `MsgClaimRoot` (S 17.4): what was earned stays in the subnets it comes from, as stake.
+/// `MsgClaimRoot` (S 17.4): what was earned is sold or stays, as its holder has chosen. A subnet that does not pay is
+/// passed over; when none does, the first one's refusal is the answer.
 pub(crate) fn claim_root(ctx: &mut Ctx, from: Address, m: &MsgClaimRoot) -> Result<(), Failure> {
-    ctx.gas.charge(gas::SUBNET_TRADE, "claim root")?;
+    ctx.gas.charge(gas::SUBNET_WRITE, "claim root")?;
     let hotkey = key("hotkey", &m.hotkey)?;
-    let collected = book::collect(ctx.state, hotkey, from.0)?;
-    if collected.is_empty() {
-        return Err(SubnetError::Nothing.into());
+    if m.netuids.len() > CLAIMS_MAX {
+        return Err(value("netuids", format!("at most {CLAIMS_MAX}, or none for all subnets")).into());
     }
-    for (netuid, amount) in collected {
-        told(ctx, "root_claimed", netuid, from, hotkey, amount);
+    let mut subnets = Vec::new();
+    for netuid in &m.netuids {
+        subnets.push(load(ctx.state, *netuid)?.0);
     }
+    if subnets.is_empty() {
+        subnets = network(ctx.state)?.netuids;
+    }
+    let mut owing = Vec::new();
+    for netuid in subnets {
+        if book::owed(ctx.state, netuid, hotkey, from.0)? > 0 && !owing.contains(&netuid) {
+            owing.push(netuid);
+        }
+    }
+    ctx.gas.charge(gas::SUBNET_TRADE * owing.len() as u64, "claim root")?;
+    let (mut paid, mut refusal) = (false, None);
+    for netuid in owing {
+        // Nothing of a claim is written before its last refusal.
+        match claim::pay(ctx, netuid, hotkey, from.0) {
+            Ok(()) => paid = true,
+            Err(Failure::Refused(why)) => {
+                refusal.get_or_insert(why);
+            }
+            Err(halt) => return Err(halt),
+        }
+    }
+    match refusal {
+        _ if paid => Ok(()),
+        Some(why) => Err(Failure::Refused(why)),
+        None => Err(SubnetError::Nothing.into()),
+    }
+}
+
+/// `MsgSetRootClaim` (S 17.4): from the next claim on.
+pub(crate) fn set_root_claim(ctx: &mut Ctx, from: Address, m: &MsgSetRootClaim) -> Result<(), Failure> {
+    ctx.gas.charge(gas::SUBNET_WRITE + gas::LIST_ENTRY * m.keep_in.len() as u64, "set root claim")?;
+    if m.keep_in.len() > KEPT_MAX {
+        return Err(value("keep_in", format!("at most {KEPT_MAX} subnets")).into());
+    }
+    let mut kept = Vec::new();
+    for netuid in &m.keep_in {
+        // The block tells a subnet from a later one of the same number.
+        let (netuid, subnet, _) = load(ctx.state, *netuid)?;
+        if !kept.contains(&(netuid, subnet.registered)) {
+            kept.push((netuid, subnet.registered));
+        }
+    }
+    let choice = match (m.kind.as_str(), kept.is_empty()) {
+        ("sell", true) => RootClaim::Sell,
+        ("sell", false) => RootClaim::KeepIn(kept),
+        ("keep", true) => RootClaim::Keep,
+        ("keep", false) => return Err(value("keep_in", "with keep they stay in all subnets").into()),
+        _ => return Err(value("kind", "send sell or keep").into()),
+    };
+    // Nothing below can fail.
+    if choice == RootClaim::default() {
+        ROOT_CLAIMS.delete(ctx.state, &from.0);
+    } else {
+        ROOT_CLAIMS.put(ctx.state, &from.0, &choice);
+    }
+    let event = Event::new("root_claim_set").with("coldkey", from).with("kind", &m.kind);
+    ctx.emit(event.with("kept_in", m.keep_in.len()));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use dodona_mechanism::{
     subnet::{
         admission::{self, Listed},
         clock::mechanism_index,
-        emission::SUPPLY_CAP,
+        emission::{self, SUPPLY_CAP},
     },
     supply::Fixed,
 };
@@ -17,12 +17,16 @@ use dodona_proto::{
 };
 use dodona_store::{Read, StoreError};
 
-use super::{admins_only, affordable, key, load, own_or_free, uallo, value};
+use super::{
+    admins_only, affordable, key, load, own_or_free,
+    publish::{NAME_MAX, free_symbol, words},
+    uallo, value,
+};
 use crate::{
     ctx::Ctx,
     error::Failure,
     event::Event,
-    gas,
+    gas, mint, params,
     subnets::{
         book::{self, math, pay_in},
         dissolve as ending, epoch,
@@ -39,8 +43,6 @@ use crate::{
 
 /// Price of the first registration of a subnet, base units: one token (S 6.2).
 const FIRST_PRICE: u64 = 1_000_000_000;
-/// Longest name of a subnet, bytes.
-const NAME_MAX: usize = 32;
 /// Blocks between two changes of the clock by the owner (S 10.5).
 const TEMPO_WAIT: u64 = 360;
 /// Settings in one message.
@@ -48,15 +50,20 @@ const SETTINGS_MAX: usize = 64;
 /// A new pool holds at most half of what will ever be issued.
 const ALPHA_MAX: u64 = SUPPLY_CAP / 2;
 
-/// What a new subnet costs in a block, base units (S 5.2).
-pub(in crate::subnets) fn cost(network: &Network, rules: &Rules, height: u64) -> u64 {
-    admission::lock_cost(
-        network.last_lock,
-        network.last_lock_block,
-        height,
-        rules.network_min_lock,
-        rules.lock_reduction_interval,
-    )
+/// What a new subnet costs in a block, base units (S 5.2). The time in which the price falls back is halved whenever half
+/// of what was left to mint has been minted.
+pub(in crate::subnets) fn cost(
+    read: &impl Read,
+    network: &Network,
+    rules: &Rules,
+    height: u64,
+) -> Result<u64, StoreError> {
+    let minted = mint::minted(read)?;
+    let left = mint::remaining(read, &params::get(read)?, minted)?;
+    let halvings = emission::halvings(minted, minted.saturating_add(left));
+    let interval = rules.lock_reduction_interval.checked_shr(halvings).unwrap_or(0).max(1);
+    let (last, block) = (network.last_lock, network.last_lock_block);
+    Ok(admission::lock_cost(last, block, height, rules.network_min_lock, interval))
 }
 
 /// Subnets that could be dissolved for a newcomer, the next one first (S 5.5); and all there are.
@@ -82,8 +89,8 @@ pub(crate) fn create(ctx: &mut Ctx, from: Address, m: &MsgCreateSubnet) -> Resul
     let height = ctx.height;
     let (mut network, rules) = (network(ctx.state)?, rules(ctx.state)?);
     let hotkey = key("hotkey", &m.hotkey)?;
-    let name = m.name.trim();
-    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+    let name = words("name", &m.name, NAME_MAX)?;
+    if name.is_empty() {
         return Err(value("name", format!("needs 1 to {NAME_MAX} bytes of printable text")).into());
     }
     own_or_free(ctx, hotkey, from)?;
@@ -99,7 +106,7 @@ pub(crate) fn create(ctx: &mut Ctx, from: Address, m: &MsgCreateSubnet) -> Resul
         let next = oldest.saturating_add(rules.network_immunity);
         return Err(SubnetError::Full { limit: rules.subnet_limit, next }.into());
     }
-    let cost = cost(&network, &rules, height);
+    let cost = cost(ctx.state, &network, &rules, height)?;
     affordable(ctx, from, cost, &m.max_cost)?;
     // Nothing below can fail.
     if let Some(netuid) = replaced {
@@ -128,7 +135,8 @@ pub(crate) fn create(ctx: &mut Ctx, from: Address, m: &MsgCreateSubnet) -> Resul
     let subnet = Subnet {
         owner: from.0,
         owner_hotkey: hotkey,
-        name: name.into(),
+        name,
+        symbol: free_symbol(ctx.state, netuid)?,
         registered: height,
         started: None,
         lock: cost,

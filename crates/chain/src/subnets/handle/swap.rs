@@ -20,7 +20,7 @@ use crate::{
         error::SubnetError,
         family, rename,
         rules::Rules,
-        state::{Announced, CHANGED, HOTKEYS, Key, Netuid, ROOT, SWAPS, UIDS, UNIT, network, rules},
+        state::{Announced, CHANGED, HOTKEYS, Key, LOCKS, Netuid, ROOT, SWAPS, UIDS, UNIT, network, rules},
     },
 };
 
@@ -166,10 +166,16 @@ pub(crate) fn coldkey(ctx: &mut Ctx, from: Address, m: &MsgSwapColdkey) -> Resul
         let cause = "it has announced another account in its own place".into();
         return Err(SubnetError::InUse { key: Address(new), cause }.into());
     }
+    for netuid in network(ctx.state)?.netuids {
+        if LOCKS.contains(ctx.state, &(netuid, from.0))? && LOCKS.contains(ctx.state, &(netuid, new))? {
+            let cause = format!("it has locked stake of its own in subnet {netuid}");
+            return Err(SubnetError::InUse { key: Address(new), cause }.into());
+        }
+    }
     let (looked, moved) = rename::coldkey_work(ctx.state, from.0)?;
     ctx.gas.charge(gas::LOOK * looked + gas::MOVED * moved, "swap coldkey")?;
     // Nothing below can fail.
-    rename::coldkey(ctx.state, from.0, new)?;
+    rename::coldkey(ctx.state, from.0, new, ctx.height)?;
     ctx.emit(Event::new("coldkey_swapped").with("coldkey", from).with("new_coldkey", Address(new)));
     Ok(())
 }
