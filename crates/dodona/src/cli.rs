@@ -713,6 +713,126 @@ pub enum SubnetCommand {
         #[arg(long, value_enum, default_value = "text")]
         output: Output,
     },
+    /// What your root stake has earned, paid: sold for more root stake, or kept as stake in its subnets
+    Claim {
+        /// In these subnets, at most 5 [default: in all]
+        #[arg(value_name = "ID")]
+        ids: Vec<u32>,
+        /// The hotkey upon which the root stake is, its address or key
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// What becomes of what your root stake earns when it is paid, on request or by itself
+    RootClaim {
+        /// Sell it for root stake, as it is from the beginning, or keep it as stake where it comes from
+        #[arg(value_enum)]
+        kind: RootClaimKind,
+        /// With sell: keep it in this subnet all the same; may be repeated
+        #[arg(long, value_name = "ID")]
+        keep_in: Vec<u32>,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Promise not to take stake out of a subnet; it speaks for a hotkey when it is decided who owns an old subnet
+    Lock {
+        /// The subnet's number
+        id: u32,
+        /// Of the subnet's token, on top of what is locked, such as 12.5 [default: nothing more, only how it lasts]
+        amount: Option<String>,
+        /// The neuron's hotkey for which it speaks, its address or key
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        /// All of it stays locked; without this it falls, by two thirds in unlock_rate blocks
+        #[arg(long)]
+        perpetual: bool,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Let locked stake speak for another hotkey; of another owner, it convinces anew from nothing
+    MoveLock {
+        /// The subnet's number
+        id: u32,
+        /// The neuron's hotkey, its address or key
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: String,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// What somebody has locked, and for whom locked stake speaks in a subnet
+    Locks {
+        /// The subnet's number [default: all, of one holder]
+        #[arg(required_unless_present = "of")]
+        id: Option<u32>,
+        /// The holder's address, or its key
+        #[arg(long, value_name = "WHO")]
+        of: Option<String>,
+        #[command(flatten)]
+        node: NodeArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Publish a few bytes under your hotkey, such as the hash of a model, in place of what it had published
+    Publish {
+        /// The subnet's number
+        id: u32,
+        /// At most 3 texts of at most 128 bytes [default: publish nothing any more]
+        #[arg(value_name = "TEXT")]
+        fields: Vec<String>,
+        /// The texts are bytes in hex
+        #[arg(long)]
+        hex: bool,
+        /// Ask that all bonds towards this neuron are forgotten, where the subnet allows it
+        #[arg(long)]
+        reset_bonds: bool,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// What your subnet, or a hotkey of yours, says of itself, in place of what it said; see `metagraph` and `show`
+    Identity {
+        /// The subnet's number
+        #[arg(required_unless_present = "hotkey", conflicts_with = "hotkey")]
+        id: Option<u32>,
+        /// The hotkey, its address or key
+        #[arg(long, value_name = "HOTKEY")]
+        hotkey: Option<String>,
+        /// At most 32 bytes; a subnet without this keeps the one it has
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Some sentences, at most 1024 bytes
+        #[arg(long, default_value = "")]
+        description: String,
+        /// A page, beginning with http
+        #[arg(long, default_value = "")]
+        url: String,
+        /// The page of its source
+        #[arg(long, default_value = "")]
+        repository: String,
+        /// The address of a picture
+        #[arg(long, default_value = "")]
+        image: String,
+        /// How to reach you
+        #[arg(long, default_value = "")]
+        contact: String,
+        /// The subnet's token, at most 8 bytes, no other subnet's [default: as it is]
+        #[arg(long, default_value = "", conflicts_with = "hotkey")]
+        symbol: String,
+        #[command(flatten)]
+        sign: SignArgs,
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
     /// Another key in the place of a hotkey of yours, with stake, uid, weights and endpoints; signed by the coldkey
     SwapHotkey {
         /// The old one, its address or key
@@ -820,6 +940,13 @@ pub enum SubnetCommand {
         #[arg(long, value_enum, default_value = "text")]
         output: Output,
     },
+}
+
+/// What becomes of dividends of root stake.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RootClaimKind {
+    Sell,
+    Keep,
 }
 
 #[derive(Subcommand)]

@@ -5,7 +5,7 @@ import { Lines, Stack } from "../chart";
 import { Flow, type FlowLink, type FlowNode } from "../flow";
 import { page, useAsk, type Pulse } from "../node";
 import { Figure, Scroll, useTheme, useWidth } from "../parts";
-import type { Neuron, QueryMetagraphResponse, QuerySubnetsResponse, Subnet } from "../schema/subnets";
+import type { Identity, Neuron, QueryMetagraphResponse, QuerySubnetsResponse, Subnet } from "../schema/subnets";
 import { allo, exactAllo, exactToken, number, percent, short, token } from "../units";
 
 interface History {
@@ -66,7 +66,8 @@ export function SubnetPage({ id, pulse }: { id: string; pulse: Pulse }) {
   return (
     <>
       <h1>Subnet {subnet.netuid} · {called(subnet)} <small>{subnet.state}{RESTS.has(subnet.state) ? "" : `, epoch ${subnet.epochs}`}</small></h1>
-      <p><a href="#/subnets">All subnets</a> · owner <a href={`#/account/${subnet.owner}`} title={subnet.owner}>{short(subnet.owner)}</a> · since block {subnet.registered} · <a href={`#/wallet/subnet/${subnet.netuid}`}>stake in it</a></p>
+      <p><a href="#/subnets">All subnets</a> · owner <a href={`#/account/${subnet.owner}`} title={subnet.owner}>{short(subnet.owner)}</a> · since block {subnet.registered} · its token is {subnet.symbol} · <a href={`#/wallet/subnet/${subnet.netuid}`}>stake in it</a></p>
+      <Said identity={subnet.identity} />
       <dl class="figures row">
         <Figure name="price of its token"><span title={subnet.price}>{number(Number(subnet.price))} ALLO</span></Figure>
         <Figure name="averaged price"><span title={subnet.average_price}>{number(Number(subnet.average_price))} ALLO</span></Figure>
@@ -86,6 +87,13 @@ export function SubnetPage({ id, pulse }: { id: string; pulse: Pulse }) {
       </details>
     </>
   );
+}
+
+/** What the owner says of it: nobody has checked that. The chain takes addresses of pages only if they begin with http. */
+function Said({ identity }: { identity: Identity | null }) {
+  if (!identity) return null;
+  const pages = [["page", identity.url], ["source", identity.repository]].filter(([, at]) => at);
+  return <p class="said">{identity.description}{pages.map(([name, at]) => <> · <a href={at} rel="noopener noreferrer nofollow">{name}</a></>)}{identity.contact ? ` · ${identity.contact}` : ""}</p>;
 }
 
 function away(block: number, pulse: Pulse): string {

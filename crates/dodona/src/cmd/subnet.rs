@@ -14,10 +14,12 @@ use dodona_proto::{
     chain::TxReceipt,
     path,
     subnets::{
-        MsgAnnounceColdkeySwap, MsgCreateSubnet, MsgDisputeColdkeySwap, MsgMoveStake, MsgRegisterNeuron,
-        MsgSetHyperparameters, MsgStake, MsgStartSubnet, MsgSwapColdkey, MsgSwapHotkey, MsgTrimSubnet,
-        MsgUnstake, MsgUnstakeAll, Neuron, QueryColdkeySwapRequest, QueryColdkeySwapResponse,
-        QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse,
+        Identity, MsgAnnounceColdkeySwap, MsgClaimRoot, MsgCreateSubnet, MsgDisputeColdkeySwap, MsgLockStake,
+        MsgMoveLock, MsgMoveStake, MsgRegisterNeuron, MsgSetCommitment, MsgSetHotkeyIdentity,
+        MsgSetHyperparameters, MsgSetRootClaim, MsgSetSubnetIdentity, MsgStake, MsgStartSubnet,
+        MsgSwapColdkey, MsgSwapHotkey, MsgTrimSubnet, MsgUnstake, MsgUnstakeAll, Neuron,
+        QueryColdkeySwapRequest, QueryColdkeySwapResponse, QueryHoldingsRequest, QueryHoldingsResponse,
+        QueryLocksRequest, QueryLocksResponse, QueryMetagraphRequest, QueryMetagraphResponse,
         QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Setting, Subnet,
     },
     tx::pack,
@@ -32,7 +34,7 @@ use super::{
     run::tell,
 };
 use crate::{
-    cli::{Output, SealedArgs, SignArgs, SubnetCommand, UnlockArgs},
+    cli::{Output, RootClaimKind, SealedArgs, SignArgs, SubnetCommand, UnlockArgs},
     output::print,
 };
 
@@ -134,6 +136,74 @@ pub fn run(command: SubnetCommand) -> Result<()> {
                 )
             })?;
             done(output, &receipt)
+        }
+        SubnetCommand::Claim { ids: netuids, hotkey, sign, output } => {
+            let hotkey = address(&hotkey, sign.unlock.keys.as_deref())?;
+            let message = |sender| pack(url::CLAIM_ROOT, &MsgClaimRoot { sender, hotkey, netuids });
+            done(output, &send_with(&sign, MUCH_GAS, message)?)
+        }
+        SubnetCommand::RootClaim { kind, keep_in, sign, output } => {
+            let kind = match kind {
+                RootClaimKind::Sell => "sell",
+                RootClaimKind::Keep => "keep",
+            };
+            let message =
+                |sender| pack(url::SET_ROOT_CLAIM, &MsgSetRootClaim { sender, kind: kind.into(), keep_in });
+            done(output, &send(&sign, message)?)
+        }
+        SubnetCommand::Lock { id: netuid, amount, hotkey, perpetual, sign, output } => {
+            let hotkey = address(&hotkey, sign.unlock.keys.as_deref())?;
+            let amount = amount.map_or(Ok(String::new()), |text| units(&text))?;
+            let message =
+                |sender| pack(url::LOCK_STAKE, &MsgLockStake { sender, netuid, hotkey, amount, perpetual });
+            done(output, &send(&sign, message)?)
+        }
+        SubnetCommand::MoveLock { id: netuid, hotkey, sign, output } => {
+            let hotkey = address(&hotkey, sign.unlock.keys.as_deref())?;
+            let message = |sender| pack(url::MOVE_LOCK, &MsgMoveLock { sender, netuid, hotkey });
+            done(output, &send(&sign, message)?)
+        }
+        SubnetCommand::Locks { id, of, node, output } => {
+            let coldkey = of.map_or(Ok(String::new()), |who| address(&who, None))?;
+            let request = QueryLocksRequest { netuid: id.unwrap_or(0), coldkey };
+            let answer: QueryLocksResponse = net::client(&node).ask(path::LOCKS, &request)?;
+            show(output, &json!(answer), || locks(&answer, id))
+        }
+        SubnetCommand::Publish { id: netuid, fields, hex, reset_bonds, sign, output } => {
+            let bytes = |text: String| match hex {
+                true => hex::decode(&text).with_context(|| format!("`{text}` is no hex")),
+                false => Ok(text.into_bytes()),
+            };
+            let fields = fields.into_iter().map(bytes).collect::<Result<Vec<_>>>()?;
+            let message =
+                |sender| pack(url::SET_COMMITMENT, &MsgSetCommitment { sender, netuid, fields, reset_bonds });
+            done(output, &send(&sign, message)?)
+        }
+        SubnetCommand::Identity {
+            id,
+            hotkey,
+            name,
+            description,
+            url,
+            repository,
+            image,
+            contact,
+            symbol,
+            sign,
+            output,
+        } => {
+            let hotkey = hotkey.map(|key| address(&key, sign.unlock.keys.as_deref())).transpose()?;
+            let identity = Some(Identity { name, description, url, repository, image, contact });
+            let message = |sender| match (id, hotkey) {
+                (_, Some(hotkey)) => {
+                    pack(url::SET_HOTKEY_IDENTITY, &MsgSetHotkeyIdentity { sender, hotkey, identity })
+                }
+                (id, None) => {
+                    let netuid = id.unwrap_or(0);
+                    pack(url::SET_SUBNET_IDENTITY, &MsgSetSubnetIdentity { sender, netuid, identity, symbol })
+                }
+            };
+            done(output, &send(&sign, message)?)
         }
         SubnetCommand::SwapHotkey { hotkey, new, only, sign, output } => {
             let keys = sign.unlock.keys.as_deref();
@@ -496,10 +566,13 @@ fn list(answer: &QuerySubnetsResponse) -> String {
 }
 
 fn text(s: &Subnet) -> String {
-    let mut out = format!("subnet {}: {}\n", s.netuid, s.name);
+    let mut out = format!("subnet {}: {} ({})\n", s.netuid, s.name, s.symbol);
     let mut line = |name: &str, value: String| out.push_str(&format!("  {name:<14}{value}\n"));
     line("owner", s.owner.clone());
     line("hotkey", s.owner_hotkey.clone());
+    for (name, said) in identity(s.identity.as_ref()) {
+        line(name, said);
+    }
     line("state", s.state.clone());
     line("neurons", format!("{}, the next pays {}", s.neurons, cost(&s.registration_cost)));
     line("price", format!("{} ALLO, averaged {}", short(&s.price), short(&s.average_price)));
@@ -529,6 +602,23 @@ fn text(s: &Subnet) -> String {
     out
 }
 
+/// What somebody says of itself, as far as it says anything.
+fn identity(said: Option<&Identity>) -> Vec<(&'static str, String)> {
+    let Some(said) = said else { return Vec::new() };
+    [
+        ("name", &said.name),
+        ("about", &said.description),
+        ("page", &said.url),
+        ("source", &said.repository),
+        ("picture", &said.image),
+        ("contact", &said.contact),
+    ]
+    .into_iter()
+    .filter(|(_, text)| !text.is_empty())
+    .map(|(name, text)| (name, text.clone()))
+    .collect()
+}
+
 fn metagraph(answer: &QueryMetagraphResponse) -> String {
     let mut out = format!(
         "{:>4}  {:<43} {:>12} {:>6} {:>6} {:>6} {:>6} {:>12}  {}\n",
@@ -548,6 +638,13 @@ fn metagraph(answer: &QueryMetagraphResponse) -> String {
             whole(&n.emission),
             place(n, answer.height)
         ));
+        for (name, said) in identity(n.identity.as_ref()) {
+            out.push_str(&format!("      {name}: {said}\n"));
+        }
+        if let Some(published) = &n.commitment {
+            let fields: Vec<String> = published.fields.iter().map(|field| readable(field)).collect();
+            out.push_str(&format!("      published in block {}: {}\n", published.block, fields.join(" ")));
+        }
         for (name, row) in [("weights", &n.weights), ("bonds", &n.bonds)] {
             if !row.is_empty() {
                 let row: Vec<String> = row.iter().map(|e| format!("{}={}", e.uid, e.value)).collect();
@@ -556,6 +653,14 @@ fn metagraph(answer: &QueryMetagraphResponse) -> String {
         }
     }
     out
+}
+
+/// Published bytes: as text where they are printable, else in hex.
+fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_string(),
+        _ => hex::encode(bytes),
+    }
 }
 
 fn place(n: &Neuron, height: u64) -> String {
@@ -575,15 +680,66 @@ fn place(n: &Neuron, height: u64) -> String {
 }
 
 fn holdings(answer: &QueryHoldingsResponse) -> String {
-    let mut out = format!("{:>6}  {:<43} {:>16} {:>16}\n", "netuid", "hotkey", "amount", "worth ALLO");
+    let mut out = format!(
+        "{:>6}  {:<43} {:>16} {:>16} {:>16}\n",
+        "netuid", "hotkey", "amount", "worth ALLO", "claimable"
+    );
     for h in &answer.holdings {
         out.push_str(&format!(
-            "{:>6}  {:<43} {:>16} {:>16}\n",
+            "{:>6}  {:<43} {:>16} {:>16} {:>16}\n",
             h.netuid,
             h.hotkey,
             whole(&h.amount),
-            whole(&h.worth)
+            whole(&h.worth),
+            whole(&h.claimable)
         ));
     }
+    let kept: Vec<String> = answer.root_keep_in.iter().map(u32::to_string).collect();
+    match (answer.root_claim.as_str(), kept.is_empty()) {
+        ("keep", _) => out.push_str("what root stake earns stays as stake in its subnets\n"),
+        (_, true) => out.push_str("what root stake earns is sold for root stake\n"),
+        (_, false) => out.push_str(&format!(
+            "what root stake earns is sold for root stake, but stays in subnets {}\n",
+            kept.join(", ")
+        )),
+    }
     out
+}
+
+fn locks(answer: &QueryLocksResponse, subnet: Option<u32>) -> String {
+    let mut out = String::new();
+    for lock in &answer.locks {
+        out.push_str(&format!(
+            "subnet {}: {} locked, {}; conviction {} for {}; {} can leave\n",
+            lock.netuid,
+            whole(&lock.mass),
+            if lock.perpetual { "stays" } else { "falls" },
+            conviction(&lock.conviction),
+            lock.hotkey,
+            whole(&lock.free)
+        ));
+    }
+    if let Some(id) = subnet {
+        for s in &answer.standings {
+            out.push_str(&format!(
+                "{:<43} {:>16} locked, conviction {:>16}, of {}\n",
+                s.hotkey,
+                whole(&s.mass),
+                conviction(&s.conviction),
+                s.coldkey
+            ));
+        }
+        out.push_str(&format!(
+            "all together {}; from {} on the largest owns subnet {id}, after epochs from block {} on\n",
+            conviction(&answer.conviction),
+            whole(&answer.needed),
+            answer.from_block
+        ));
+    }
+    if out.is_empty() { "nothing is locked\n".into() } else { out }
+}
+
+/// A conviction, base units with a fraction, as whole tokens.
+fn conviction(text: &str) -> String {
+    text.parse::<f64>().map_or_else(|_| text.to_string(), |units| format!("{:.3}", units / UNIT as f64))
 }

@@ -158,6 +158,7 @@ pub(crate) async fn index() -> Response {
         "/subnets?after=0&limit=50",
         "/subnets/rules",
         "/subnets/holdings?coldkey=",
+        "/subnets/locks?netuid=0&coldkey=",
         "/subnets/{netuid}",
         "/subnets/{netuid}/metagraph?mechanism=0&weights=true",
         "/subnets/{netuid}/neurons/{hotkey}",

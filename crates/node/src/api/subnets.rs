@@ -10,9 +10,10 @@ use axum::{
 use dodona_proto::{
     path,
     subnets::{
-        Neuron, QueryHoldingsRequest, QueryHoldingsResponse, QueryMetagraphRequest, QueryMetagraphResponse,
-        QueryNeuronRequest, QueryQuoteRequest, QueryQuoteResponse, QueryRulesRequest, QueryRulesResponse,
-        QuerySubnetRequest, QuerySubnetsRequest, QuerySubnetsResponse, Subnet,
+        Neuron, QueryHoldingsRequest, QueryHoldingsResponse, QueryLocksRequest, QueryLocksResponse,
+        QueryMetagraphRequest, QueryMetagraphResponse, QueryNeuronRequest, QueryQuoteRequest,
+        QueryQuoteResponse, QueryRulesRequest, QueryRulesResponse, QuerySubnetRequest, QuerySubnetsRequest,
+        QuerySubnetsResponse, Subnet,
     },
 };
 use prost::Message;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<NodeHandle> {
         .route("/subnets", get(subnets))
         .route("/subnets/rules", get(rules))
         .route("/subnets/holdings", get(holdings))
+        .route("/subnets/locks", get(locks))
         .route("/subnets/{netuid}", get(subnet))
         .route("/subnets/{netuid}/metagraph", get(metagraph))
         .route("/subnets/{netuid}/neurons/{hotkey}", get(neuron))
@@ -82,6 +84,18 @@ async fn holdings(State(node): Node, Query(of): Query<Holder>) -> Answer {
     let Holder { coldkey, hotkey, netuid, limit } = of;
     let request = QueryHoldingsRequest { coldkey, hotkey, netuid, limit };
     ask::<QueryHoldingsResponse>(node, path::HOLDINGS, request).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Locked {
+    coldkey: String,
+    netuid: u32,
+}
+
+async fn locks(State(node): Node, Query(of): Query<Locked>) -> Answer {
+    let Locked { coldkey, netuid } = of;
+    ask::<QueryLocksResponse>(node, path::LOCKS, QueryLocksRequest { netuid, coldkey }).await
 }
 
 async fn subnet(State(node): Node, Path(id): Path<String>) -> Answer {
