@@ -1,8 +1,8 @@
 //! Bonds: what a validator holds of a miner for having valued it early. Two rules, classic and Yuma3, the second with
 //! a speed per cell on request ("liquid alpha"). Dividends follow from bonds and incentive.
 
-use super::fixed::{Q32, normalize};
-use super::sparse::{Matrix, StoredRow, column_divisors, column_sums, divide_columns, divided, merge_rows};
+use super::fixed::{Divisor, Q32, normalize};
+use super::sparse::{Matrix, StoredRow, column_divisors, column_sums, divided, merge_rows, weigh_rows};
 
 /// How bonds move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,10 @@ impl BondParams {
 
 /// Bonds after an epoch, and what they earn.
 pub(super) struct Outcome {
-    /// In the form that is stored, before it is rounded to 1/65535.
+    /// Rows of bonds.
     pub bonds: Matrix,
+    /// What each column's bonds are parts of when they are stored; none: of one.
+    pub whole: Vec<Divisor>,
     /// Per row, summing to one or all zero.
     pub dividends: Vec<Q32>,
 }
@@ -40,6 +42,8 @@ pub(super) struct View<'a> {
     pub weights: &'a Matrix,
     /// Stake with a say, summing to one.
     pub stake: &'a [Q32],
+    /// For every column the sum of its weights times the stake of their rows, where it is known already.
+    pub ranks: Option<&'a [Q32]>,
     /// Consensus per column.
     pub consensus: &'a [Q32],
     /// Incentive per column.
@@ -56,18 +60,16 @@ fn classic(params: &BondParams, stored: &[StoredRow], view: &View) -> Outcome {
     let columns = view.incentive.len();
     let unit = |bond: u16| Q32::from_int(i64::from(bond));
     // Both sides of the average are column shares; neither is written down.
-    let (mut olds, mut news) = (vec![Q32::ZERO; columns], vec![Q32::ZERO; columns]);
+    let mut olds = vec![Q32::ZERO; columns];
     for &(column, bond) in stored.iter().flatten() {
         let sum = &mut olds[usize::from(column)];
         *sum = sum.plus(unit(bond));
     }
-    for (row, &stake) in view.weights.iter().zip(view.stake) {
-        for &(column, weight) in row {
-            let sum = &mut news[usize::from(column)];
-            *sum = sum.plus(weight.times(stake));
-        }
-    }
-    let (olds, news) = (column_divisors(&olds), column_divisors(&news));
+    let news = match view.ranks {
+        Some(ranks) => column_divisors(ranks),
+        None => column_divisors(&weigh_rows(view.weights, view.stake, columns)),
+    };
+    let olds = column_divisors(&olds);
     let (alpha, rest) = (params.speed(), Q32::ONE.minus(params.speed()));
     let mut sums = vec![Q32::ZERO; columns];
     let mut bonds: Matrix = Vec::with_capacity(stored.len());
@@ -98,30 +100,40 @@ fn classic(params: &BondParams, stored: &[StoredRow], view: &View) -> Outcome {
         dividends.push(earned);
     }
     normalize(&mut dividends);
-    divide_columns(&mut bonds, &largest);
-    Outcome { bonds, dividends }
+    Outcome { bonds, whole: column_divisors(&largest), dividends }
 }
 
 /// Commitments of 0 to 1, moved towards the weight; stake enters only in what they earn.
 fn yuma3(params: &BondParams, stored: &[StoredRow], view: &View) -> Outcome {
     let columns = view.incentive.len();
     let liquid = params.liquid && view.consensus.iter().any(|&consensus| consensus != Q32::ZERO);
-    let bonds = match liquid {
-        true => moving_average_by_cell(view.weights, &read(stored, Q32::from_fraction), |cell| {
-            liquid_speed(params, view.consensus[usize::from(cell.column)], cell.weight, cell.bond)
-        }),
+    let (bonds, sums) = match liquid {
+        true => {
+            let bonds = moving_average_by_cell(view.weights, &read(stored, Q32::from_fraction), |cell| {
+                liquid_speed(params, view.consensus[usize::from(cell.column)], cell.weight, cell.bond)
+            });
+            let sums = column_sums(&bonds, columns);
+            (bonds, sums)
+        }
         false => {
+            let mut sums = vec![Q32::ZERO; columns];
             let (alpha, rest) = (params.speed(), Q32::ONE.minus(params.speed()));
             let row = |(weights, stored): (&Vec<(u16, Q32)>, &StoredRow)| {
-                merge_rows(weights, stored, |_, weight, bond| {
+                merge_rows(weights, stored, |column, weight, bond| {
                     let new = alpha.times(weight.unwrap_or_default());
-                    new.plus(rest.times(bond.map_or(Q32::ZERO, Q32::from_fraction)))
+                    let value = new.plus(rest.times(bond.map_or(Q32::ZERO, Q32::from_fraction)));
+                    if value > Q32::ZERO {
+                        let sum = &mut sums[usize::from(column)];
+                        *sum = sum.plus(value);
+                    }
+                    value
                 })
             };
-            view.weights.iter().zip(stored).map(row).collect()
+            let bonds: Matrix = view.weights.iter().zip(stored).map(row).collect();
+            (bonds, sums)
         }
     };
-    let sums = column_divisors(&column_sums(&bonds, columns));
+    let sums = column_divisors(&sums);
     let share = |&(column, bond): &(u16, Q32)| {
         let column = usize::from(column);
         divided(bond, &sums[column]).times(view.incentive[column])
@@ -130,7 +142,7 @@ fn yuma3(params: &BondParams, stored: &[StoredRow], view: &View) -> Outcome {
     let mut dividends: Vec<Q32> =
         earned.zip(view.stake).map(|(earned, &stake)| earned.times(stake)).collect();
     normalize(&mut dividends);
-    Outcome { bonds, dividends }
+    Outcome { bonds, whole: Vec::new(), dividends }
 }
 
 fn read(stored: &[StoredRow], unit: impl Fn(u16) -> Q32) -> Matrix {

@@ -4,6 +4,9 @@
 use super::fixed::{Q32, normalize};
 use super::sparse::Matrix;
 
+/// Columns whose votes are gathered together.
+const BLOCK: usize = 32;
+
 /// For each of `columns` columns the highest weight supported by at least `kappa` of the stake of rows with positive
 /// stake; an absent entry is a weight of zero. Without such rows every consensus is zero.
 pub fn consensus(stake: &[Q32], weights: &Matrix, kappa: Q32, columns: usize) -> Vec<Q32> {
@@ -13,34 +16,37 @@ pub fn consensus(stake: &[Q32], weights: &Matrix, kappa: Q32, columns: usize) ->
     let total = Q32::sum(say.iter().copied());
     let minority = total.minus(kappa);
 
-    // All votes in one list, column after column, each with a place for the stake that said nothing.
-    let mut counts = vec![0; columns];
-    for &(column, _) in voters.iter().flat_map(|&row| &weights[row]) {
-        counts[usize::from(column)] += 1;
-    }
-    let mut ends = Vec::with_capacity(columns);
-    let mut end = 0;
-    for &count in &counts {
-        ends.push(end);
-        end += count + usize::from(count < voters.len());
-    }
-    let mut votes = vec![(Q32::ZERO, Q32::ZERO); end];
-    for (&row, &say) in voters.iter().zip(&say) {
-        for &(column, weight) in &weights[row] {
-            let next = &mut ends[usize::from(column)];
-            votes[*next] = (weight, say);
-            *next += 1;
+    // Votes of a few columns at a time, so that they stay near: a row is written over many columns, each read at once.
+    let room = voters.len() + 1;
+    let mut votes = vec![(Q32::ZERO, Q32::ZERO); room * BLOCK.min(columns)];
+    let mut cursors = vec![0; voters.len()];
+    let mut found = Vec::with_capacity(columns);
+    for first in (0..columns).step_by(BLOCK) {
+        let end = (first + BLOCK).min(columns);
+        let mut counts = [0; BLOCK];
+        for ((&row, &say), cursor) in voters.iter().zip(&say).zip(&mut cursors) {
+            let rest = &weights[row][*cursor..];
+            let here = rest.iter().take_while(|(column, _)| usize::from(*column) < end);
+            for &(column, weight) in here {
+                let place = usize::from(column) - first;
+                votes[place * room + counts[place]] = (weight, say);
+                counts[place] += 1;
+                *cursor += 1;
+            }
+        }
+        for (votes, &count) in votes.chunks_mut(room).zip(&counts[..end - first]) {
+            // Room for the stake that said nothing.
+            let said = if count == voters.len() {
+                &mut votes[..count]
+            } else {
+                let heard = Q32::sum(votes[..count].iter().map(|&(_, say)| say));
+                votes[count] = (Q32::ZERO, total.minus(heard));
+                &mut votes[..=count]
+            };
+            found.push(weighted_median(said, minority));
         }
     }
-    let column = |(end, count): (usize, usize)| {
-        if count == voters.len() {
-            return weighted_median(&mut votes[end - count..end], minority);
-        }
-        let heard = Q32::sum(votes[end - count..end].iter().map(|&(_, say)| say));
-        votes[end] = (Q32::ZERO, total.minus(heard));
-        weighted_median(&mut votes[end - count..=end], minority)
-    };
-    ends.into_iter().zip(counts).map(column).collect()
+    found
 }
 
 /// The largest score with at most `minority` of the weight strictly below it, or the smallest score when there is

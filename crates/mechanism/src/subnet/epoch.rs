@@ -3,9 +3,10 @@
 
 use super::bonds::{self, BondParams};
 use super::consensus::consensus;
-use super::fixed::{Q32, normalize, shares_of};
-use super::sparse::{Matrix, StoredRow, clip_columns, interpolate, normalize_rows, row_sums, weigh_rows};
+use super::fixed::{Divisor, Q32, normalize, shares_of};
+use super::sparse::{Agreed, Matrix, StoredRow, agreed, divided, interpolate, normalize_rows};
 use crate::error::MathError;
+use std::borrow::Cow;
 
 /// Members at most: a uid is a `u16`, and row sums of raw weights must stay below 2^31.
 pub const MEMBERS_MAX: usize = 16_384;
@@ -143,20 +144,22 @@ pub fn run(input: &EpochInput) -> Result<EpochOutput, MathError> {
     let weights = heard_weights(input, &held, owner);
     let kappa = Q32::from_fraction(params.kappa);
     let consensus = consensus(&active_stake, &weights, kappa, n);
-    let clipped = clip_columns(&weights, &consensus);
-    let trust = row_sums(&clipped);
-    let mut incentive = weigh_rows(&clipped, &active_stake, n);
+    let Agreed { weights: clipped, trust, ranks } = agreed(&weights, &consensus, &active_stake);
+    let mut incentive = ranks.clone();
     normalize(&mut incentive);
 
     let penalty = Q32::from_fraction(params.bonds_penalty);
     let view = bonds::View {
         weights: &interpolate(&weights, &clipped, penalty),
         stake: &active_stake,
+        // Sums of the same weights, where those that count for bonds are the clipped ones.
+        ranks: (penalty == Q32::ONE).then_some(ranks.as_slice()),
         consensus: &consensus,
         incentive: &incentive,
     };
-    let bonds::Outcome { bonds, dividends } = bonds::step(&params.bonds, &standing_bonds(input), &view);
-    let bonds = stored_bonds(input, &bonds, &held, &permit);
+    let bonds::Outcome { bonds, whole, dividends } =
+        bonds::step(&params.bonds, &standing_bonds(input), &view);
+    let bonds = stored_bonds(input, &bonds, &whole, &held, &permit);
 
     let (server, validator, emission) = pay(input.emission, &incentive, &dividends, &active_stake, &stake);
     Ok(EpochOutput {
@@ -240,17 +243,23 @@ fn heard_weights(input: &EpochInput, held: &[bool], owner: Option<usize>) -> Mat
 }
 
 /// The bonds whose miner was there before the last epoch.
-fn standing_bonds(input: &EpochInput) -> Vec<StoredRow> {
+fn standing_bonds<'a>(input: &EpochInput<'a>) -> Cow<'a, [StoredRow]> {
     let horizon = match input.last_step {
         0 => input.block.saturating_sub(input.params.tempo),
         last => last.saturating_add(1),
     };
+    // As a rule nobody is new, and rows, which ascend, name nobody who is not there.
+    let n = input.stake.len();
+    let known = |row: &StoredRow| row.last().is_none_or(|&(to, _)| usize::from(to) < n);
+    if input.registered.iter().all(|&block| block < horizon) && input.bonds.iter().all(known) {
+        return Cow::Borrowed(input.bonds);
+    }
     let row = |row: &StoredRow| {
         let mut standing = Vec::with_capacity(row.len());
         standing.extend(entries(input, row).filter(|&(to, _)| input.registered[usize::from(to)] < horizon));
         standing
     };
-    input.bonds.iter().map(row).collect()
+    Cow::Owned(input.bonds.iter().map(row).collect())
 }
 
 /// Entries about members.
@@ -260,9 +269,19 @@ fn entries<'a>(input: &EpochInput, row: &'a StoredRow) -> impl Iterator<Item = (
 }
 
 /// New bonds of the new permit holders; who lost the permit loses them, who never had one keeps what it had.
-fn stored_bonds(input: &EpochInput, bonds: &Matrix, held: &[bool], permit: &[bool]) -> Vec<StoredRow> {
+fn stored_bonds(
+    input: &EpochInput,
+    bonds: &Matrix,
+    whole: &[Divisor],
+    held: &[bool],
+    permit: &[bool],
+) -> Vec<StoredRow> {
+    let stored = |&(to, bond): &(u16, Q32)| match whole.get(usize::from(to)) {
+        Some(largest) => (to, divided(bond, largest).to_fraction()),
+        None => (to, bond.to_fraction()),
+    };
     let row = |uid: usize| match (permit[uid], held[uid]) {
-        (true, _) => bonds[uid].iter().map(|&(to, bond)| (to, bond.to_fraction())).collect(),
+        (true, _) => bonds[uid].iter().map(stored).collect(),
         (false, true) => Vec::new(),
         (false, false) => input.bonds[uid].clone(),
     };

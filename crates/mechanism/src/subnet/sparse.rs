@@ -113,6 +113,41 @@ pub fn clip_columns(matrix: &Matrix, limits: &[Q32]) -> Matrix {
     matrix.iter().map(row).collect()
 }
 
+/// Weights within a consensus, and what follows from them.
+pub struct Agreed {
+    /// As [`clip_columns`] gives them.
+    pub weights: Matrix,
+    /// Their row sums.
+    pub trust: Vec<Q32>,
+    /// For every column the sum of its entries, each times the factor of its row.
+    pub ranks: Vec<Q32>,
+}
+
+/// [`clip_columns`], [`row_sums`] and [`weigh_rows`] in one pass.
+pub fn agreed(matrix: &Matrix, limits: &[Q32], factors: &[Q32]) -> Agreed {
+    let mut ranks = vec![Q32::ZERO; limits.len()];
+    let mut trust = Vec::with_capacity(matrix.len());
+    let mut weights = Vec::with_capacity(matrix.len());
+    for (row, &factor) in matrix.iter().zip(factors) {
+        let (mut kept, mut sum) = (Vec::with_capacity(row.len()), Q32::ZERO);
+        for &(column, value) in row {
+            let limit = limits[usize::from(column)];
+            // In this order: a consensus of nothing is rare, and weights above theirs are in no order.
+            if limit <= Q32::ZERO && value > limit {
+                continue;
+            }
+            let value = value.min(limit);
+            kept.push((column, value));
+            sum = sum.plus(value);
+            let rank = &mut ranks[usize::from(column)];
+            *rank = rank.plus(factor.times(value));
+        }
+        weights.push(kept);
+        trust.push(sum);
+    }
+    Agreed { weights, trust, ranks }
+}
+
 /// From `from` (ratio 0) to `to` (ratio 1), entry by entry; in between, entries at or below zero disappear, at the
 /// ends the matrix is taken as it is.
 pub fn interpolate<'a>(from: &'a Matrix, to: &'a Matrix, ratio: Q32) -> Cow<'a, Matrix> {
