@@ -301,7 +301,7 @@ fn thinker(text: &str, season: usize, python: &str, limits: Limits) -> Result<(T
     let known = forecaster::built_in(season);
     let names: Vec<&str> = known.iter().map(|forecaster| forecaster.name()).collect();
     let unknown = format!(
-        "no forecaster is called `{text}`; there are {}, or name a Python file with `def forecast(ctx)` or a program by its path",
+        "no forecaster is called `{text}`; there are: {}, or name a Python file with `def forecast(ctx)` or a program by its path",
         names.join(", ")
     );
     if let Some(found) = known.into_iter().find(|forecaster| forecaster.name() == wanted) {
