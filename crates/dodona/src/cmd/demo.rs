@@ -217,6 +217,12 @@ impl<'a> Demo<'a> {
         }
         self.learn()?;
         let replayed = if self.args.headless { total } else { self.args.replay.min(total) };
+        if !self.args.headless && self.next < replayed {
+            tell(&format!(
+                "replays {} epochs at full speed, then one a second: from there on a model of yours can keep up",
+                replayed - self.next
+            ));
+        }
         self.replay(node, replayed).await?;
         if self.next >= total {
             return Ok(()); // nothing left to live through: the terminal stays as it is
