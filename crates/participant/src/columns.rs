@@ -1,7 +1,7 @@
 //! Parquet files, as pandas, Polars and DuckDB write them, read as the CSV text they would be: what reads tables here has
 //! one form to understand and one to complain about.
 
-use std::{fmt::Write as _, fs::File, path::Path};
+use std::{borrow::Cow, fs::File, path::Path};
 
 use parquet::{
     basic::{LogicalType, TimeUnit},
@@ -87,10 +87,14 @@ fn push(text: &mut String, at: usize, cell: &str) {
     if at > 0 {
         text.push(',');
     }
-    if cell.contains([',', '"', '\n', '\r']) {
-        let _ = write!(text, "\"{}\"", cell.replace('"', "\"\"")); // writing to a text cannot fail
-    } else {
-        text.push_str(cell);
+    text.push_str(&quoted(cell));
+}
+
+/// A cell as CSV wants it.
+pub fn quoted(cell: &str) -> Cow<'_, str> {
+    match cell.contains([',', '"', '\n', '\r']) {
+        true => Cow::Owned(format!("\"{}\"", cell.replace('"', "\"\""))),
+        false => Cow::Borrowed(cell),
     }
 }
 

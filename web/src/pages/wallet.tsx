@@ -38,6 +38,19 @@ async function send(signer: Signer, card: Card, deed: Deed): Promise<Receipt> {
   }
 }
 
+/** What became of something that was sent, for people. */
+interface Outcome { text: string; hash?: string; good?: boolean }
+const SENDING: Outcome = { text: "signed and sent when the wallet agrees; then it waits for a block…" };
+
+async function carry(signer: Signer, card: Card, deed: Deed, done: string): Promise<Outcome> {
+  try {
+    const receipt = await send(signer, card, deed);
+    return receipt.code === 0 ? { text: `${done}, in block ${receipt.height}`, hash: receipt.hash, good: true } : { text: `refused in block ${receipt.height}: ${receipt.log}`, hash: receipt.hash };
+  } catch (error) {
+    return { text: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 export function WalletPage({ wish, pulse }: { wish: string[]; pulse: Pulse }) {
   const card = useAsk<Card>("/.well-known/dodona/chain.json", pulse.life, ask).value;
   const [tools, setTools] = useState<Tools | null>(null);
@@ -107,7 +120,7 @@ function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; ca
   const [upon, setUpon] = useState(wish[0] === kind ? (wish[2] ?? (kind === "validator" ? (wish[1] ?? "") : "")) : "");
   const [typed, setTyped] = useState("1");
   const [busy, setBusy] = useState(false);
-  const [said, say] = useState<{ text: string; hash?: string; good?: boolean }>({ text: "" });
+  const [said, say] = useState<Outcome>({ text: "" });
   const topics = useAsk<{ topics: Topic[] }>(kind === "fund" || kind === "reputer" ? "/topics?limit=50" : null).value?.topics ?? [];
   const topic = topics.find((t) => String(t.topic_id) === group) ?? topics[0];
   const rows = useAsk<{ rows: Row[] }>(kind === "reputer" && topic ? `/topics/${topic.topic_id}/leaderboard?limit=200` : null).value?.rows ?? [];
@@ -131,13 +144,8 @@ function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; ca
       : kind === "subnet" && subnet && whom ? tools.stake(from, whom, subnet.netuid, uallo) : null;
     if (!deed) return say({ text: "there is nobody to choose: see the pages of topics, validators and subnets" });
     setBusy(true);
-    say({ text: "signed and sent when the wallet agrees; then it waits for a block…" });
-    try {
-      const receipt = await send(signer, card, deed);
-      say(receipt.code === 0 ? { text: `done, in block ${receipt.height}`, hash: receipt.hash, good: true } : { text: `refused in block ${receipt.height}: ${receipt.log}`, hash: receipt.hash });
-    } catch (error) {
-      say({ text: error instanceof Error ? error.message : String(error) });
-    }
+    say(SENDING);
+    say(await carry(signer, card, deed, "done"));
     setBusy(false);
   };
   return (
@@ -174,7 +182,7 @@ function Holdings({ tools, signer, card, beat }: { tools: Tools; signer: Signer;
   const [tick, setTick] = useState(0);
   const stakes = useAsk<Stakes>(`/accounts/${signer.address}/stakes`, `${beat}/${tick}`).value;
   const [busy, setBusy] = useState("");
-  const [said, say] = useState<{ text: string; hash?: string; good?: boolean }>({ text: "" });
+  const [said, say] = useState<Outcome>({ text: "" });
   const held: Held[] = [
     ...(stakes?.validators ?? []).map((v) => ({
       key: v.operator, place: `validator ${v.name || short(v.operator)}`, link: `#/validator/${v.operator}`, amount: BigInt(v.amount), leaving: 0n, reward: BigInt(v.reward),
@@ -187,13 +195,8 @@ function Holdings({ tools, signer, card, beat }: { tools: Tools; signer: Signer;
   ];
   const act = async (key: string, deed: Deed, done: string) => {
     setBusy(key);
-    say({ text: "signed and sent when the wallet agrees; then it waits for a block…" });
-    try {
-      const receipt = await send(signer, card, deed);
-      say(receipt.code === 0 ? { text: `${done}, in block ${receipt.height}`, hash: receipt.hash, good: true } : { text: `refused in block ${receipt.height}: ${receipt.log}`, hash: receipt.hash });
-    } catch (error) {
-      say({ text: error instanceof Error ? error.message : String(error) });
-    }
+    say(SENDING);
+    say(await carry(signer, card, deed, done));
     setBusy("");
     setTick((n) => n + 1);
   };

@@ -608,6 +608,9 @@ fn forfeit_regrets(
 ) -> Result<(), MathError> {
     let config = &input.terms.regret;
     for (role, losses) in [&compared.inferers, &compared.forecasters].into_iter().enumerate() {
+        if input.unopened[role].is_empty() {
+            continue;
+        }
         let Some(f) = forfeit(losses, scores[role], config.form())? else { continue };
         for (account, _) in &input.unopened[role] {
             let network = (compared.combined, compared.naive);

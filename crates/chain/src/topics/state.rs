@@ -552,6 +552,12 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// Last block that accepts seals; they are opened from the next one on. None where answers are not sealed.
+    pub fn seal_last(&self, spec: &Spec) -> Option<u64> {
+        // Shorter than the window, as every topic's description is.
+        (spec.reveal_window > 0).then(|| self.worker_last - spec.reveal_window)
+    }
+
     /// Whether it still has a step before it.
     pub fn waits(&self) -> bool {
         matches!(self.state, EpochState::Open | EpochState::Combined)

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use dodona_client::{Client, Http};
+use dodona_participant::columns;
 use dodona_proto::{
     path,
     topics::{
@@ -135,7 +136,7 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    columns::quoted(&text).into_owned()
 }
 
 pub fn epochs(args: &TableArgs) -> Result<()> {

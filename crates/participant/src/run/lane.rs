@@ -104,12 +104,30 @@ struct Record {
     hash: Option<TxHash>,
 }
 
+/// A sealed word, as the ledger keeps it.
+struct Kept {
+    answer: String,
+    payload: Vec<u8>,
+    salt: [u8; SALT],
+    gas: u64,
+}
+
 /// Why an epoch was not submitted.
 enum Trouble {
     /// The lane cannot go on.
     Stop(RunError),
     /// This epoch, this time.
     Epoch(String),
+}
+
+/// What a lane has at hand while it deals with one window.
+struct Turn<'a, T> {
+    client: &'a Client<T>,
+    wallet: &'a mut Wallet,
+    ledger: &'a mut Ledger,
+    window: &'a Window,
+    /// Last committed block.
+    height: u64,
 }
 
 /// One account in one part at one topic.
@@ -289,16 +307,19 @@ impl Lane {
         for window in seen.windows.iter().filter(open) {
             let sealed = !reports && window.seal_last > 0;
             // While seals are accepted, a seal is all there is to do; afterwards it is opened like any word.
-            let done = match sealed && next <= window.seal_last {
+            let sealing = sealed && next <= window.seal_last;
+            let done = match sealing {
                 true => self.sealed(client, window, &address, ledger, next)?,
                 false => self.settled(client, window, &address, ledger, next)?,
             };
             if done {
                 continue;
             }
-            let tried = match sealed {
-                true => self.seal_or_open(client, wallet, ledger, window, seen.height),
-                false => self.submit(client, wallet, ledger, window, seen.height),
+            let turn = Turn { client, wallet, ledger, window, height: seen.height };
+            let tried = match (sealed, sealing) {
+                (false, _) => self.submit(turn),
+                (true, true) => self.seal(turn),
+                (true, false) => self.open(turn),
             };
             match tried {
                 Ok(said) => {
@@ -312,7 +333,8 @@ impl Lane {
                     // Told once per cause; tried again in every block until the window closes.
                     let known = self.failing.get(&window.nonce).is_some_and(|(_, before)| *before == why);
                     if !known {
-                        let (topic, last) = (self.settings.topic, last_block(window, reports, next));
+                        let last = if sealing { window.seal_last } else { last_block(window, reports) };
+                        let topic = self.settings.topic;
                         tell(&format!(
                             "topic {topic} epoch {}: {why} (open until block {last})",
                             window.epoch
@@ -404,66 +426,111 @@ impl Lane {
         Ok(there)
     }
 
-    /// A sealed epoch: makes the seal, hands it in once more, or opens it. What was done, for people.
-    fn seal_or_open<T: Transport>(
-        &mut self,
-        client: &Client<T>,
-        wallet: &mut Wallet,
-        ledger: &mut Ledger,
-        window: &Window,
-        height: u64,
-    ) -> Result<Option<String>, Trouble> {
-        let address = wallet.address().to_string();
-        let (part, nonce, epoch) = (self.part(), window.nonce, window.epoch);
-        let known = ledger.of(&self.chain, &address, self.settings.topic, part, nonce).cloned();
-        let sealing = height < window.seal_last;
-        let (answer, payload, salt, gas) = match known.map(|entry| entry.what) {
-            Some(What::Sealed { answer, payload, salt, gas }) => {
-                let damaged = || Trouble::Epoch("the ledger's seal of this epoch is damaged".into());
-                let payload = hex::decode(payload).map_err(|_| damaged())?;
-                let salt: [u8; SALT] =
-                    hex::decode(salt).ok().and_then(|s| s.try_into().ok()).ok_or_else(damaged)?;
-                (answer, payload, salt, gas)
-            }
-            _ if !sealing => {
-                // Why nothing was sealed in time matters more than that it is too late now.
-                let known = self.failing.get(&nonce).map(|(_, why)| why.clone());
-                let late = format!("seals were accepted until block {} only", window.seal_last);
-                return Err(Trouble::Epoch(known.unwrap_or(late)));
-            }
-            _ => {
+    /// Asks, checks and writes down a word nobody can read yet, or takes the one of the ledger; hands in its seal. What was
+    /// done, for people.
+    fn seal<T: Transport>(&mut self, turn: Turn<'_, T>) -> Result<Option<String>, Trouble> {
+        let (nonce, address) = (turn.window.nonce, turn.wallet.address().to_string());
+        let word = match self.kept(&turn)? {
+            Some(word) => word,
+            None => {
                 let Word { shown, message, gas } =
-                    self.voice.say(&self.topic, window, &address).map_err(Trouble::Epoch)?;
+                    self.voice.say(&self.topic, turn.window, &address).map_err(Trouble::Epoch)?;
                 if self.settings.dry_run {
-                    let fate = Fate::Missed("dry run".into());
-                    self.records.insert(nonce, Record { epoch, fate, pending: None, hash: None });
-                    return Ok(Some(format!("would seal {shown}")));
+                    return Ok(Some(self.rehearse(turn.window, "seal", &shown)));
                 }
                 let mut salt = [0; SALT];
                 OsRng
                     .try_fill_bytes(&mut salt)
                     .map_err(|e| Trouble::Epoch(format!("no random numbers for the seal: {e}")))?;
-                let (payload, kept) = (message.value, hex::encode(salt));
-                let what =
-                    What::Sealed { answer: shown.clone(), payload: hex::encode(&payload), salt: kept, gas };
-                self.note(ledger, &address, window, height, what)?;
-                (shown, payload, salt, gas)
+                let word = Kept { answer: shown, payload: message.value, salt, gas };
+                let (answer, payload) = (word.answer.clone(), hex::encode(&word.payload));
+                let what = What::Sealed { answer, payload, salt: hex::encode(salt), gas };
+                self.note(turn.ledger, &address, turn.window, turn.height, what)?;
+                word
             }
         };
-        let sender = address.clone();
-        if sealing {
-            let seal = commit::seal(&self.chain, &salt, &payload).to_vec();
-            let message = MsgSealPayload { sender, topic_id: self.settings.topic, nonce, seal };
-            broadcast(client, wallet, pack(url::SEAL, &message), gas::SUBMIT)?;
-            self.seals.insert(nonce, height);
-            while self.seals.len() > FOLLOWED {
-                self.seals.pop_first();
-            }
-            let from = window.seal_last + 1;
-            return Ok(Some(format!("sealed {answer}, to be opened from block {from} on")));
+        let seal = commit::seal(&self.chain, &word.salt, &word.payload).to_vec();
+        let message = MsgSealPayload { sender: address, topic_id: self.settings.topic, nonce, seal };
+        broadcast(turn.client, turn.wallet, pack(url::SEAL, &message), gas::SUBMIT)?;
+        self.seals.insert(nonce, turn.height);
+        while self.seals.len() > FOLLOWED {
+            self.seals.pop_first();
         }
+        let from = turn.window.seal_last + 1;
+        Ok(Some(format!("sealed {}, to be opened from block {from} on", word.answer)))
+    }
+
+    /// Opens what was sealed. What was done, for people.
+    fn open<T: Transport>(&mut self, turn: Turn<'_, T>) -> Result<Option<String>, Trouble> {
+        let Some(Kept { answer, payload, salt, gas }) = self.kept(&turn)? else {
+            // Why nothing was sealed in time matters more than that it is too late now.
+            let known = self.failing.get(&turn.window.nonce).map(|(_, why)| why.clone());
+            let late = format!("seals were accepted until block {} only", turn.window.seal_last);
+            return Err(Trouble::Epoch(known.unwrap_or(late)));
+        };
+        let sender = turn.wallet.address().to_string();
         let message = MsgOpenPayload { sender, payload, salt: salt.to_vec() };
-        self.hand_in(client, wallet, ledger, window, height, (pack(url::OPEN, &message), gas), &answer)
+        self.hand_in(turn, pack(url::OPEN, &message), gas, &answer)
+    }
+
+    /// The sealed word that the ledger keeps for a window.
+    fn kept<T>(&self, turn: &Turn<'_, T>) -> Result<Option<Kept>, Trouble> {
+        let (address, topic) = (turn.wallet.address().to_string(), self.settings.topic);
+        let entry = turn.ledger.of(&self.chain, &address, topic, self.part(), turn.window.nonce);
+        let Some(What::Sealed { answer, payload, salt, gas }) = entry.map(|entry| &entry.what) else {
+            return Ok(None);
+        };
+        let damaged = || Trouble::Epoch("the ledger's seal of this epoch is damaged".into());
+        let payload = hex::decode(payload).map_err(|_| damaged())?;
+        let salt = hex::decode(salt).ok().and_then(|salt| salt.try_into().ok()).ok_or_else(damaged)?;
+        Ok(Some(Kept { answer: answer.clone(), payload, salt, gas: *gas }))
+    }
+
+    /// Asks, checks, writes down, signs. What was done, for people.
+    fn submit<T: Transport>(&mut self, turn: Turn<'_, T>) -> Result<Option<String>, Trouble> {
+        let address = turn.wallet.address().to_string();
+        let Word { shown, message, gas } =
+            self.voice.say(&self.topic, turn.window, &address).map_err(Trouble::Epoch)?;
+        if self.settings.dry_run {
+            return Ok(Some(self.rehearse(turn.window, "submit", &shown)));
+        }
+        self.voice.keep(&self.topic, turn.window).map_err(|e| Trouble::Stop(RunError::Evidence(e)))?;
+        let intent = What::Intent { answer: shown.clone() };
+        self.note(turn.ledger, &address, turn.window, turn.height, intent)?;
+        self.hand_in(turn, message, gas, &shown)
+    }
+
+    /// Signs a word and writes down that it is on its way. What was done, for people.
+    fn hand_in<T: Transport>(
+        &mut self,
+        turn: Turn<'_, T>,
+        message: Any,
+        gas: u64,
+        shown: &str,
+    ) -> Result<Option<String>, Trouble> {
+        let Turn { client, wallet, ledger, window, height } = turn;
+        let hash = broadcast(client, wallet, message, gas)?;
+        let said = match hash {
+            Some(_) => format!("submitted {shown}"),
+            None => "was submitted before".to_string(),
+        };
+        let name = hash.map_or(String::new(), hex::encode_upper);
+        self.note(ledger, &wallet.address().to_string(), window, height, What::Sent { hash: name })?;
+        let pending = hash.map(|hash| (hash, height));
+        let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending, hash };
+        self.records.insert(window.nonce, record);
+        while self.records.len() > FOLLOWED {
+            self.records.pop_first();
+        }
+        Ok(Some(said))
+    }
+
+    /// Deals with a window without signing anything. What would have been done, for people.
+    fn rehearse(&mut self, window: &Window, verb: &str, shown: &str) -> String {
+        let fate = Fate::Missed("dry run".into());
+        let record = Record { epoch: window.epoch, fate, pending: None, hash: None };
+        self.records.insert(window.nonce, record);
+        format!("would {verb} {shown}")
     }
 
     /// Writes a step of an epoch down.
@@ -481,57 +548,6 @@ impl Lane {
         ledger.write(entry).map_err(|e| Trouble::Stop(e.into()))
     }
 
-    /// Asks, checks, writes down, signs. What was done, for people.
-    fn submit<T: Transport>(
-        &mut self,
-        client: &Client<T>,
-        wallet: &mut Wallet,
-        ledger: &mut Ledger,
-        window: &Window,
-        height: u64,
-    ) -> Result<Option<String>, Trouble> {
-        let address = wallet.address().to_string();
-        let Word { shown, message, gas } =
-            self.voice.say(&self.topic, window, &address).map_err(Trouble::Epoch)?;
-        let epoch = window.epoch;
-        if self.settings.dry_run {
-            let fate = Fate::Missed("dry run".into());
-            self.records.insert(window.nonce, Record { epoch, fate, pending: None, hash: None });
-            return Ok(Some(format!("would submit {shown}")));
-        }
-        self.voice.keep(&self.topic, window).map_err(|e| Trouble::Stop(RunError::Evidence(e)))?;
-        self.note(ledger, &address, window, height, What::Intent { answer: shown.clone() })?;
-        self.hand_in(client, wallet, ledger, window, height, (message, gas), &shown)
-    }
-
-    /// Signs a word and writes down that it is on its way. What was done, for people.
-    fn hand_in<T: Transport>(
-        &mut self,
-        client: &Client<T>,
-        wallet: &mut Wallet,
-        ledger: &mut Ledger,
-        window: &Window,
-        height: u64,
-        (message, gas): (Any, u64),
-        shown: &str,
-    ) -> Result<Option<String>, Trouble> {
-        let address = wallet.address().to_string();
-        let hash = broadcast(client, wallet, message, gas)?;
-        let said = match hash {
-            Some(_) => format!("submitted {shown}"),
-            None => "was submitted before".to_string(),
-        };
-        let name = hash.map_or(String::new(), hex::encode_upper);
-        self.note(ledger, &address, window, height, What::Sent { hash: name })?;
-        let pending = hash.map(|hash| (hash, height));
-        let record = Record { epoch: window.epoch, fate: Fate::Waiting, pending, hash };
-        self.records.insert(window.nonce, record);
-        while self.records.len() > FOLLOWED {
-            self.records.pop_first();
-        }
-        Ok(Some(said))
-    }
-
     /// Windows that closed while they failed are missed, for the reason that was last told.
     fn give_up(
         &mut self,
@@ -541,7 +557,7 @@ impl Lane {
         tell: &mut impl FnMut(&str),
     ) -> Result<(), RunError> {
         let reports = self.part().reports();
-        let over = |window: &Window| last_block(window, reports, u64::MAX) < next;
+        let over = |window: &Window| last_block(window, reports) < next;
         let closed: Vec<u64> =
             self.failing.iter().filter(|(_, (w, _))| over(w)).map(|(nonce, _)| *nonce).collect();
         for nonce in closed {
@@ -642,13 +658,9 @@ fn spec<T: Transport>(client: &Client<T>, settings: &Settings) -> Result<TopicSp
     Ok(client.topic(settings.topic)?.spec.unwrap_or_default())
 }
 
-/// Last block that accepts the word that is due in block `next`.
-fn last_block(window: &Window, reports: bool, next: u64) -> u64 {
-    match reports {
-        true => window.truth_last,
-        false if next <= window.seal_last => window.seal_last,
-        false => window.worker_last,
-    }
+/// Last block that accepts a word.
+fn last_block(window: &Window, reports: bool) -> u64 {
+    if reports { window.truth_last } else { window.worker_last }
 }
 
 /// What an ended epoch says about an account's word.

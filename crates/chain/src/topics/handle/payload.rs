@@ -39,9 +39,8 @@ pub(crate) fn submit(
     let topic = load_topic(ctx, m.topic_id)?;
     require_registered(ctx, &topic, role::WORKER, from)?;
     let epoch = EPOCHS.get(ctx.state, &(topic.id, m.nonce))?.ok_or_else(|| no_epoch(&topic, m.nonce))?;
-    if topic.spec.reveal_window > 0 {
-        let (topic, last) = (topic.id, epoch.worker_last - topic.spec.reveal_window);
-        return Err(TopicError::SealedTopic { topic, last }.into());
+    if let Some(last) = epoch.seal_last(&topic.spec) {
+        return Err(TopicError::SealedTopic { topic: topic.id, last }.into());
     }
     receive(ctx, topic, epoch, Word { payer, from, fee: ctx.params.data_sending_fee, payload: m })
 }

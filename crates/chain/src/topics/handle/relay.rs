@@ -34,39 +34,33 @@ pub(crate) fn relay(ctx: &mut Ctx, payer: Address, m: &MsgRelay) -> Result<(), F
     let signed = relay_bytes(ctx.chain_id, &m.type_url, &m.message);
     ctx.check_word(&m.public_key, &signed, &m.signature)
         .map_err(|cause| TopicError::Relay(format!("signature of {author}: {cause}")))?;
-    let decoded = |e: prost::DecodeError| TopicError::Relay(format!("does not decode: {e}"));
-    let same = |sender: &str| {
-        if sender == author.to_string() {
-            return Ok(());
-        }
-        Err(TopicError::Relay(format!("its sender is {}, signed by {author}", printable(sender))))
-    };
     match m.type_url.as_str() {
         url::SUBMIT => {
-            let inner = MsgSubmitPayload::decode(m.message.as_slice()).map_err(decoded)?;
-            same(&inner.sender)?;
-            payload::submit(ctx, payer, author, &inner)
+            payload::submit(ctx, payer, author, &word(m, author, |m: &MsgSubmitPayload| &m.sender)?)
         }
-        url::SEAL => {
-            let inner = MsgSealPayload::decode(m.message.as_slice()).map_err(decoded)?;
-            same(&inner.sender)?;
-            seal::seal(ctx, payer, author, &inner)
-        }
-        url::OPEN => {
-            let inner = MsgOpenPayload::decode(m.message.as_slice()).map_err(decoded)?;
-            same(&inner.sender)?;
-            seal::open(ctx, payer, author, &inner)
-        }
+        url::SEAL => seal::seal(ctx, payer, author, &word(m, author, |m: &MsgSealPayload| &m.sender)?),
+        url::OPEN => seal::open(ctx, payer, author, &word(m, author, |m: &MsgOpenPayload| &m.sender)?),
         url::REPORT_TRUTH => {
-            let inner = MsgReportTruth::decode(m.message.as_slice()).map_err(decoded)?;
-            same(&inner.sender)?;
-            report::truth(ctx, payer, author, &inner)
+            report::truth(ctx, payer, author, &word(m, author, |m: &MsgReportTruth| &m.sender)?)
         }
         url::REPORT_LOSSES => {
-            let inner = MsgReportLosses::decode(m.message.as_slice()).map_err(decoded)?;
-            same(&inner.sender)?;
-            report::losses(ctx, payer, author, &inner)
+            report::losses(ctx, payer, author, &word(m, author, |m: &MsgReportLosses| &m.sender)?)
         }
         other => Err(TopicError::Relay(format!("`{}` cannot be relayed", printable(other))).into()),
     }
+}
+
+/// The carried message, whose own sender is its author.
+fn word<M: Message + Default>(
+    m: &MsgRelay,
+    author: Address,
+    sender: impl Fn(&M) -> &str,
+) -> Result<M, TopicError> {
+    let inner =
+        M::decode(m.message.as_slice()).map_err(|e| TopicError::Relay(format!("does not decode: {e}")))?;
+    if sender(&inner) != author.to_string() {
+        let sender = printable(sender(&inner));
+        return Err(TopicError::Relay(format!("its sender is {sender}, signed by {author}")));
+    }
+    Ok(inner)
 }

@@ -35,12 +35,10 @@ pub(super) fn seal(ctx: &mut Ctx, payer: Address, from: Address, m: &MsgSealPayl
     let mut topic = load_topic(ctx, m.topic_id)?;
     require_registered(ctx, &topic, role::WORKER, from)?;
     let epoch = EPOCHS.get(ctx.state, &(topic.id, m.nonce))?.ok_or_else(|| no_epoch(&topic, m.nonce))?;
-    if topic.spec.reveal_window == 0 {
-        return Err(TopicError::OpenTopic(topic.id).into());
-    }
+    let last = epoch.seal_last(&topic.spec).ok_or(TopicError::OpenTopic(topic.id))?;
     lists::require(ctx, &topic, role::WORKER, from)?;
     let (nonce, next, height) = (m.nonce, topic.next_open, ctx.height);
-    let (first, last) = (nonce + 1, epoch.worker_last - topic.spec.reveal_window);
+    let first = nonce + 1;
     if epoch.state != EpochState::Open || height < first || height > last {
         return Err(TopicError::SealWindow { nonce, first, last, height, next }.into());
     }
@@ -77,9 +75,7 @@ pub(super) fn open(ctx: &mut Ctx, payer: Address, from: Address, m: &MsgOpenPayl
     let nonce = payload.nonce;
     let epoch = EPOCHS.get(ctx.state, &(topic.id, nonce))?.ok_or_else(|| no_epoch(&topic, nonce))?;
     let seal = SEALS.get(ctx.state, &(topic.id, nonce, from.0))?;
-    if topic.spec.reveal_window == 0 {
-        return Err(TopicError::OpenTopic(topic.id).into());
-    }
+    let sealed = epoch.seal_last(&topic.spec).ok_or(TopicError::OpenTopic(topic.id))?;
     if payload.sender != from.to_string() {
         let cause = format!("its sender is {}, opened by {from}", printable(&payload.sender));
         return Err(wrong("payload", cause).into());
@@ -89,8 +85,7 @@ pub(super) fn open(ctx: &mut Ctx, payer: Address, from: Address, m: &MsgOpenPayl
         .as_slice()
         .try_into()
         .map_err(|_| wrong("salt", format!("{} bytes, a salt has {}", m.salt.len(), commit::SALT)))?;
-    let (sealed, next) = (epoch.worker_last - topic.spec.reveal_window, topic.next_open);
-    let (first, last, height) = (sealed + 1, epoch.worker_last, ctx.height);
+    let (first, last, height, next) = (sealed + 1, epoch.worker_last, ctx.height, topic.next_open);
     if epoch.state != EpochState::Open || height < first || height > last {
         return Err(TopicError::RevealWindow { nonce, first, last, height, next }.into());
     }

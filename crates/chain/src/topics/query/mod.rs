@@ -101,10 +101,7 @@ pub fn windows(read: &impl Read, id: u64, height: u64) -> Result<Option<QueryWin
             worker_last: epoch.worker_last,
             truth_first: epoch.truth_first,
             truth_last: epoch.truth_last,
-            seal_last: match topic.spec.reveal_window {
-                0 => 0,
-                reveal => epoch.worker_last - reveal,
-            },
+            seal_last: epoch.seal_last(&topic.spec).unwrap_or(0),
         });
     }
     windows.reverse();
