@@ -248,6 +248,15 @@ fn a_sealed_answer_is_opened_by_whatever_life_comes_after_the_seal() {
         assert_eq!(seals(&fresh), seals(&client));
     }
     assert_eq!(fs::read(&file).unwrap(), line, "nothing new to write down");
+    // A dry run hands in nothing, whatever a life before it has sealed.
+    let fresh = sealed_node();
+    for height in [50, 55] {
+        at(&fresh, height);
+        let (_, told) = life(&fresh, &file, Some(7.0), Settings { dry_run: true, ..settings() });
+        assert!(told[0].contains(if height < 55 { "would seal 102" } else { "would open 102" }), "{told:?}");
+        let state = fresh.transport().0.lock().unwrap();
+        assert!(state.seals.is_empty() && state.opened.is_empty());
+    }
     // Killed while it wrote: nothing was handed in, a new answer is sealed.
     let torn = dir.path().join("torn.jsonl");
     fs::write(&torn, &line[..line.len() - 2]).unwrap();
