@@ -6,7 +6,8 @@
 // Helpers outside test functions may fail a test as loudly as the tests themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/consensus/common/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-"""Makes the small models of tests/onnx.rs and what they answer. Made once with scikit-learn 1.9, LightGBM 4.7, skl2onnx
+"""Makes the small models of tests/participant/onnx.rs and what they answer. Made once with scikit-learn 1.9, LightGBM 4.7, skl2onnx
 1.20 and onnxmltools 1.16; the files are kept beside this one."""
 
 import json
