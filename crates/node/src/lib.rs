@@ -9,6 +9,7 @@ pub mod declaration;
 mod doors;
 mod evidence;
 mod faucet;
+mod follower;
 mod handle;
 pub mod home;
 mod index;
@@ -36,11 +37,12 @@ use dodona_consensus::engine::{
 use dodona_proto::{Address, sign::AccountKey};
 use dodona_store::{Config, Store, StoreError};
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 
 use doors::{Door, Doors};
+use follower::Follower;
 
 use application::Waiting;
 pub use application::{Clock, Head};
@@ -198,14 +200,14 @@ pub struct Node {
     watching: Option<JoinHandle<()>>,
     stalled: Option<oneshot::Receiver<Stalled>>,
     indexing: JoinHandle<()>,
-    telling: JoinHandle<()>,
-    snapshots: (JoinHandle<()>, Arc<Notify>),
+    telling: Follower,
+    snapshots: Follower,
     rest: Option<Door>,
     grpc: Option<Door>,
     rpc: Option<Door>,
     dashboard: Option<Door>,
     metrics: Option<Door>,
-    measuring: JoinHandle<()>,
+    measuring: Follower,
     gossip: Option<Peers>,
 }
 
@@ -280,13 +282,12 @@ impl Node {
         let watching = patience.map(|patience| {
             tokio::spawn(network::watch_over(engine.peers(), handle.heads(), peers, patience, alarm))
         });
-        let stop = Arc::new(Notify::new());
         let shelf = snapshot::Shelf::of_home(home.dir());
         if let Some(gossip) = &gossip {
             gossip.serve(snapshot::REQUEST_KIND, Arc::new(shelf.clone()));
         }
-        let making = snapshot::follow(handle.clone(), shelf, config.snapshots, stop.clone());
-        let snapshots = (tokio::spawn(making), stop);
+        let snapshots =
+            Follower::start(|farewell| snapshot::follow(handle.clone(), shelf, config.snapshots, farewell));
         let indexing = tokio::spawn(index::follow(handle.clone()));
         let port = |listener: &std::net::TcpListener| listener.local_addr().ok().map(|a| a.port());
         let ports = api::gateway::Ports {
@@ -307,7 +308,7 @@ impl Node {
         let watched = config.watched.into_iter().take(MAX_WATCHED).collect();
         let measured = metrics::Metrics::new(&handle, doors.clone(), files, watched);
         let metrics = open("metrics", config.metrics, metrics::routes(handle.clone(), measured.clone()))?;
-        let measuring = tokio::spawn(metrics::follow(handle.clone(), measured));
+        let measuring = Follower::start(|farewell| metrics::follow(handle.clone(), measured, farewell));
         Ok(Self {
             handle,
             engine,
@@ -382,10 +383,8 @@ impl Node {
     /// Stops in order: doors, what follows the chain for them, engine, store.
     pub async fn stop(self) -> Result<(), NodeError> {
         // Ends the subscribers' connections with a word of farewell.
-        self.telling.abort();
-        let _ = self.telling.await;
-        self.measuring.abort();
-        let _ = self.measuring.await;
+        self.telling.end().await;
+        self.measuring.end().await;
         let doors = [self.rest, self.grpc, self.rpc, self.dashboard, self.metrics].into_iter().flatten();
         futures::future::join_all(doors.map(Door::close)).await;
         if let Some(watching) = self.watching {
@@ -395,8 +394,7 @@ impl Node {
             gossip.stop().await;
         }
         self.handle.index().stop();
-        self.snapshots.1.notify_one();
-        let _ = self.snapshots.0.await;
+        self.snapshots.end().await;
         // A write that is under way is finished; a panic of the task is told by the runtime.
         let _ = self.indexing.await;
         self.engine.stop().await?;

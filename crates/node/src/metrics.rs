@@ -35,6 +35,7 @@ use prometheus_client::{
 use crate::{
     DoorError, DoorLimits, NodeHandle,
     doors::{Door, Doors, aside},
+    follower::Farewell,
 };
 
 /// How long a page is good for.
@@ -483,11 +484,11 @@ async fn page(State((node, metrics)): State<(NodeHandle, Arc<Metrics>)>) -> Resp
 }
 
 /// Counts every block from now on, until the chain ends.
-pub(crate) async fn follow(node: NodeHandle, metrics: Arc<Metrics>) {
+pub(crate) async fn follow(node: NodeHandle, metrics: Arc<Metrics>, farewell: Farewell) {
     let mut heads = node.heads();
     let mut last = heads.borrow_and_update().height;
     let mut time = None;
-    while heads.changed().await.is_ok() {
+    while let Some(Ok(())) = farewell.or(heads.changed()).await {
         let head = heads.borrow_and_update().height;
         *metrics.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let from = (last + 1).max(head.saturating_sub(MAX_CAUGHT_UP));

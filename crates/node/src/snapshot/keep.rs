@@ -1,12 +1,8 @@
 //! Snapshots of a running node: at heights that are multiples of a number, so that all nodes have the same ones. Blocks
 //! go on meanwhile.
 
-use std::sync::Arc;
-
-use tokio::sync::Notify;
-
 use super::{Shelf, SnapshotError};
-use crate::NodeHandle;
+use crate::{NodeHandle, follower::Farewell};
 
 /// When a node makes snapshots, and how many it keeps.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -24,9 +20,9 @@ impl Default for Schedule {
     }
 }
 
-/// Makes snapshots until `stop` is notified; one that is under way is finished. What goes wrong is told and tried
+/// Makes snapshots until its farewell; one that is under way is finished. What goes wrong is told and tried
 /// again at the next height: the chain does not depend on it.
-pub(crate) async fn follow(node: NodeHandle, shelf: Shelf, schedule: Schedule, stop: Arc<Notify>) {
+pub(crate) async fn follow(node: NodeHandle, shelf: Shelf, schedule: Schedule, farewell: Farewell) {
     if schedule.every == 0 {
         return;
     }
@@ -54,11 +50,7 @@ pub(crate) async fn follow(node: NodeHandle, shelf: Shelf, schedule: Schedule, s
             Err(panic) => tracing::error!(height, %panic, "no snapshot; trying again at the next height"),
         }
         let next = height + schedule.every;
-        tokio::select! {
-            () = stop.notified() => return,
-            reached = heads.wait_for(|head| head.height >= next) => if reached.is_err() {
-                return;
-            },
-        }
+        // The farewell, or the end of the chain.
+        let Some(Ok(_)) = farewell.or(heads.wait_for(|head| head.height >= next)).await else { return };
     }
 }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     NodeHandle,
     api::{Status, aside, events::Typed, told},
+    follower::Farewell,
     handle::Kept,
 };
 
@@ -242,10 +243,10 @@ fn fit(text: &str, room: usize) -> Result<Cow<'_, str>, usize> {
 }
 
 /// Tells every block, in order, for as long as the node runs.
-pub(super) async fn follow(node: NodeHandle, feed: broadcast::Sender<News>) {
+pub(super) async fn follow(node: NodeHandle, feed: broadcast::Sender<News>, farewell: Farewell) {
     let mut heads = node.heads();
     let mut last = heads.borrow_and_update().height;
-    while heads.changed().await.is_ok() {
+    while let Some(Ok(())) = farewell.or(heads.changed()).await {
         let head = heads.borrow_and_update().height;
         // Several blocks may have come meanwhile. Those that nobody listens to are not rendered.
         while last < head && feed.receiver_count() > 0 {

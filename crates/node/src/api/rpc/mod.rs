@@ -32,7 +32,6 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, broadcast},
-    task::JoinHandle,
     time::Instant,
 };
 
@@ -45,6 +44,7 @@ use super::{Status, aside};
 use crate::{
     NodeHandle,
     doors::{self, Share, Shared, Visitor},
+    follower::Follower,
 };
 
 /// Which dialect of the RPC this is; clients look at its beginning.
@@ -80,9 +80,9 @@ struct Door {
 }
 
 /// What the door serves, and the task that tells its subscribers of blocks; without that task nobody is told.
-pub(crate) fn routes(node: NodeHandle) -> (Router, JoinHandle<()>) {
+pub(crate) fn routes(node: NodeHandle) -> (Router, Follower) {
     let (door, feed) = door(node.clone());
-    (paths(door), tokio::spawn(feed::follow(node, feed)))
+    (paths(door), Follower::start(|farewell| feed::follow(node, feed, farewell)))
 }
 
 /// What requests have at hand, and where subscribers are told from.
