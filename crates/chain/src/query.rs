@@ -176,7 +176,11 @@ pub(crate) fn answer(read: &Snapshot, name: &str, request: &[u8]) -> Result<Vec<
         path::COLDKEY_SWAP => subnets::query::coldkey_swap(read, &of(request)?)?.encode_to_vec(),
         path::LOCKS => subnets::query::locks(read, &of(request)?, height()?)?.encode_to_vec(),
         path::SUBNET_RULES => subnets::query::all_rules(read)?.encode_to_vec(),
-        other => return Err(QueryError::Unknown(text::printable(other))),
+        // What published clients ask is asked under their names.
+        other => {
+            let unknown = || Err(QueryError::Unknown(text::printable(other)));
+            return crate::emissions::answer(read, other, request).unwrap_or_else(unknown);
+        }
     })
 }
 

@@ -308,8 +308,8 @@ pub struct ForecasterRunArgs {
 
 #[derive(Args)]
 pub struct ReputerRunArgs {
-    /// A CSV file, or an http(s):// address with {epoch}, {nonce}, {time} where they belong; repeat it for several
-    /// addresses that must agree
+    /// A CSV file, topic:N for what came true in another topic, or an http(s):// address with {epoch}, {nonce}, {time}
+    /// where they belong; repeat it for several addresses that must agree
     #[arg(
         long,
         value_name = "SOURCE",
@@ -333,6 +333,9 @@ pub struct ReputerRunArgs {
     /// Stake up to this, in ALLO: a report counts by the stake behind it
     #[arg(long, value_name = "ALLO", conflicts_with = "config")]
     pub stake: Option<String>,
+    /// Where reputers bring losses: which loss, such as squared or huber:0.5 [default: the topic's]
+    #[arg(long, value_name = "LOSS", conflicts_with = "config")]
+    pub loss: Option<String>,
     /// The topic's number
     #[arg(long, conflicts_with = "config")]
     pub topic: Option<u64>,
@@ -355,7 +358,10 @@ pub struct ReportArgs {
     /// What happened, the label that came true
     #[arg(long)]
     pub label: Option<String>,
-    /// The raw answer it was read from, whose hash becomes the evidence
+    /// Where reputers bring losses: which loss, such as squared or huber:0.5 [default: the topic's]
+    #[arg(long, value_name = "LOSS")]
+    pub loss: Option<String>,
+    /// The raw answer it was read from, whose hash becomes the evidence; losses carry none
     #[arg(long, value_name = "FILE")]
     pub evidence: Option<PathBuf>,
     /// Do not ask

@@ -293,6 +293,8 @@ pub mod path {
     pub const LOCKS: &str = "/dodona.subnets.v1.Query/Locks";
     /// Rules of all subnets.
     pub const SUBNET_RULES: &str = "/dodona.subnets.v1.Query/Rules";
+    /// Everything that was published for an epoch, each member left out and let in.
+    pub const V10_PUBLISHED: &str = "/emissions.v10.QueryService/GetNetworkInferencesAtBlock";
     /// Inputs of an epoch's computations; answered by nodes, not by the state.
     pub const TRAIL: &str = "/dodona.topics.v1.Query/Trail";
     /// Proof of an inference; answered by nodes, not by the state.

@@ -5,17 +5,17 @@ use std::{fs::File, io::Read};
 use anyhow::{Context, Result, bail};
 use dodona_participant::{
     role::{gas, sayable},
-    truth::MAX_BODY,
+    truth::{Happened, MAX_BODY, Yardstick, count},
 };
 use dodona_proto::{
-    topics::{LabelValue, MsgReportTruth, TruthMode},
+    topics::{LabelValue, MsgReportLosses, MsgReportTruth, TruthMode},
     tx::pack,
     url,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{keys::agreed, net};
+use super::{keys::agreed, net, role};
 use crate::{
     cli::{Output, ReportArgs},
     output::print,
@@ -24,9 +24,13 @@ use crate::{
 pub fn run(args: ReportArgs) -> Result<()> {
     let client = net::client(&args.sign.node);
     let spec = client.topic(args.topic)?.spec.unwrap_or_default();
-    if spec.truth_mode() == TruthMode::Losses {
-        bail!("reputers of topic {} bring losses, not truths", args.topic);
-    }
+    let yardstick = match (spec.truth_mode(), args.loss.as_deref()) {
+        (TruthMode::Losses, loss) => {
+            Some(Yardstick::of(&spec, loss).with_context(|| format!("topic {}", args.topic))?)
+        }
+        (_, None) => None,
+        (_, Some(_)) => bail!("reputers of topic {} bring truths: it takes no --loss", args.topic),
+    };
     let seen = client.windows(args.topic)?;
     let next = seen.height + 1;
     let window = seen.windows.iter().find(|w| w.epoch == args.epoch).with_context(|| {
@@ -43,15 +47,15 @@ pub fn run(args: ReportArgs) -> Result<()> {
         bail!("truths of epoch {} are accepted in blocks {first} to {last}; the next is {next}", args.epoch);
     }
     let labels = &spec.labels;
-    let (value, values, shown) = match (args.value, args.label) {
+    let (happened, mut shown) = match (args.value, args.label) {
         (Some(value), _) if labels.is_empty() => {
             let value =
                 sayable(value).context("the value is no finite number of a size that can be reported")?;
-            (value.to_string(), Vec::new(), format!("{value} {}", spec.unit).trim_end().to_string())
+            (Happened::Value(value), format!("{value} {}", spec.unit).trim_end().to_string())
         }
         (_, Some(label)) if labels.contains(&label) => {
-            let values = vec![LabelValue { label: label.clone(), value: "1".into() }];
-            (String::new(), values, format!("`{label}`"))
+            let shown = format!("`{label}`");
+            (Happened::Label(label), shown)
         }
         _ if labels.is_empty() => bail!("topic {} wants a number: --value", args.topic),
         _ => bail!("topic {} wants one of its labels: --label {}", args.topic, labels.join("|")),
@@ -71,6 +75,15 @@ pub fn run(args: ReportArgs) -> Result<()> {
             Sha256::digest(&bytes).to_vec()
         }
     };
+    let losses = match &yardstick {
+        None => None,
+        Some(yardstick) => {
+            let published = role::published(&args.sign.node.node)(args.topic, window.nonce);
+            let losses = yardstick.losses(&published.map_err(anyhow::Error::msg)?, &happened)?;
+            shown = format!("{shown} ({} losses, the network's {})", count(&losses), losses.combined);
+            Some(losses)
+        }
+    };
     let question = format!(
         "report {shown} as what happened in epoch {} of topic {}? yes or no: ",
         args.epoch, args.topic
@@ -81,8 +94,22 @@ pub fn run(args: ReportArgs) -> Result<()> {
     let key = net::key(&args.sign.key, &args.sign.unlock)?;
     let sender = key.address().to_string();
     let (topic_id, nonce, hash) = (args.topic, window.nonce, hex::encode(&evidence));
-    let message = MsgReportTruth { sender: sender.clone(), topic_id, nonce, value, evidence, values };
-    let receipt = net::send(&client, key, vec![pack(url::REPORT_TRUTH, &message)], gas::SUBMIT)?;
+    let (message, gas) = match losses {
+        Some(losses) => {
+            let gas = gas::losses(count(&losses));
+            (pack(url::REPORT_LOSSES, &MsgReportLosses { sender: sender.clone(), ..losses }), gas)
+        }
+        None => {
+            let (value, values) = match happened {
+                Happened::Value(value) => (value.to_string(), Vec::new()),
+                Happened::Label(label) => (String::new(), vec![LabelValue { label, value: "1".into() }]),
+                Happened::Labels(_) => bail!("by hand a label is named, not a number for each"),
+            };
+            let message = MsgReportTruth { sender: sender.clone(), topic_id, nonce, value, evidence, values };
+            (pack(url::REPORT_TRUTH, &message), gas::SUBMIT)
+        }
+    };
+    let receipt = net::send(&client, key, vec![message], gas)?;
     print(&match args.output {
         Output::Json => {
             let told = json!({

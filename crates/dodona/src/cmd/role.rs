@@ -21,10 +21,16 @@ use dodona_client::{Client, ClientError, Http, Wallet, keys::plain_file};
 use dodona_participant::{
     adapter::{self, Limits},
     forecaster::{self, Called, Thinker},
-    run::{BlockTime, Lane, Ledger, Part, RunError, Settings, Totals},
-    truth::{Feed, Rules, Source, Table, TruthSource},
+    run::{BlockTime, Lane, Ledger, Part, Published, Questions, RunError, Settings, Totals},
+    truth::{Feed, OtherTopic, Rules, Source, Table, TruthSource},
 };
-use dodona_proto::{Address, sign::AccountKey, tx::TxHash};
+use dodona_proto::{
+    Address,
+    emissions::v10::{GetNetworkInferencesAtBlockRequest, GetNetworkInferencesAtBlockResponse},
+    path,
+    sign::AccountKey,
+    tx::TxHash,
+};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +110,8 @@ struct ReputerJob {
     horizon: Option<String>,
     /// ALLO.
     stake: Option<String>,
+    /// Where reputers bring losses.
+    loss: Option<String>,
 }
 
 /// A text or a list of them.
@@ -213,6 +221,7 @@ fn reputer_job(args: &ReputerRunArgs, topic: u64) -> ReputerJob {
         tolerance: Some(args.tolerance),
         horizon: args.horizon.map(|horizon| horizon.to_string()),
         stake: args.stake.clone(),
+        loss: args.loss.clone(),
     }
 }
 
@@ -343,18 +352,20 @@ fn lanes(client: &Client<Http>, dir: &Path, args: &RoleArgs, config: &Config) ->
         lanes.push(Lane::forecaster(client, settings, thinker)?);
     }
     for job in &config.reputer {
-        let source =
-            source(job, *args.timeout).with_context(|| format!("the reputer of topic {}", job.topic))?;
+        let source = source(job, *args.timeout, &args.node.node)
+            .with_context(|| format!("the reputer of topic {}", job.topic))?;
         let stake = job.stake.as_deref().map(net::amount).transpose()?.unwrap_or(0);
         let settings = Settings { stake, ..settings(job.topic, &job.name, "reputer", &job.owner) };
-        let time = block_time(&args.node.node);
-        lanes.push(Lane::reputer(client, settings, source, time, &dir.join("evidence"))?);
+        let node = &args.node.node;
+        let questions = Questions { time: block_time(node), published: published(node) };
+        let (loss, evidence) = (job.loss.as_deref(), dir.join("evidence"));
+        lanes.push(Lane::reputer(client, settings, source, questions, loss, &evidence)?);
     }
     Ok(lanes)
 }
 
 /// Where a reputer reads what happened.
-fn source(job: &ReputerJob, timeout: Duration) -> Result<Box<dyn TruthSource>> {
+fn source(job: &ReputerJob, timeout: Duration, node: &str) -> Result<Box<dyn TruthSource>> {
     let horizon = match job.horizon.as_deref() {
         None => None,
         Some(text) => {
@@ -365,7 +376,14 @@ fn source(job: &ReputerJob, timeout: Duration) -> Result<Box<dyn TruthSource>> {
     let (truths, paths) = (job.truth.list(), job.path.list());
     let is_web = |text: &String| text.starts_with("http://") || text.starts_with("https://");
     match truths {
-        [] => bail!("it has no truth: name a CSV file or an address"),
+        [] => bail!("it has no truth: name a CSV file, an address, or topic:N"),
+        [other] if let Some(number) = other.strip_prefix("topic:") => {
+            let number = number.parse().with_context(|| format!("`{other}` names no topic"))?;
+            if horizon.is_some() {
+                bail!("another topic has its own moments: --horizon does not go with `{other}`");
+            }
+            Ok(Box::new(OtherTopic::new(Client::new(Http::new(node)), number)))
+        }
         [file] if !is_web(file) => Ok(Box::new(Table::new(Path::new(file), horizon))),
         truths => {
             if let Some(file) = truths.iter().find(|text| !is_web(text)) {
@@ -390,6 +408,19 @@ fn source(job: &ReputerJob, timeout: Duration) -> Result<Box<dyn TruthSource>> {
             Ok(Box::new(Feed::new(sources.collect(), rules)?))
         }
     }
+}
+
+/// Asks a node what it published for an epoch.
+pub(super) fn published(node: &str) -> Published {
+    let client = Client::new(Http::new(node));
+    Box::new(move |topic_id, nonce| {
+        let block_height_last_inference =
+            i64::try_from(nonce).map_err(|_| format!("block {nonce} is none"))?;
+        let question = GetNetworkInferencesAtBlockRequest { topic_id, block_height_last_inference };
+        let answer: GetNetworkInferencesAtBlockResponse =
+            client.ask(path::V10_PUBLISHED, &question).map_err(|e| e.to_string())?;
+        answer.network_inferences.ok_or_else(|| format!("nothing was published for block {nonce}"))
+    })
 }
 
 /// Asks a node when a block was made, and remembers it.

@@ -6,12 +6,13 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     path::Path,
+    process::Stdio,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::kit::{Demo, refused, run};
+use crate::kit::{Demo, Killed, dodona, path, refused, run};
 use dodona_participant::data;
 use dodona_sim::world;
 use serde_json::Value;
@@ -179,6 +180,106 @@ fn a_forecaster_is_heard_and_a_truth_can_be_said_by_hand() {
         }
         thread::sleep(Duration::from_millis(100)); // the window closed meanwhile
     }
+}
+
+/// A topic whose reputers bring losses, with these lines about its loss.
+fn of_losses(loss: &str) -> String {
+    format!(
+        "title = \"noise\"\ntarget = \"a number\"\nunit = \"K\"\ntruth_source = \"a file\"\n\
+         resolution = \"as the file says\"\n[schedule]\nepoch_length = 3\nworker_window = 2\n\
+         truth_lag = 3\ntruth_window = 4\n[rule]\nname = \"regret\"\n[truth]\nmode = \"losses\"\n\
+         [loss]\n{loss}\n"
+    )
+}
+
+#[test]
+fn where_reputers_bring_losses_they_are_computed_from_the_truth_for_everything_published() {
+    let demo = Demo::start(&[]);
+    let node = demo.node.as_str();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = path(dir.path(), name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let topic = file("topic.toml", &of_losses("method = \"MSE\""));
+    let pay = ["--fund", "50", "--node", node, "--key", "demo:consumer", "--output", "json"];
+    let created = done(&[&["topic", "create", &topic], &pay[..]].concat()).0;
+    assert_eq!(created["topic_id"], 3);
+    // Two models and a forecaster, so that every kind of component exists.
+    let near = file("near.py", "def predict(ctx):\n    return 10.0 + ctx.epoch % 3\n");
+    let far = file("far.py", "def predict(ctx):\n    return 14.0\n");
+    let start = |name: &str, what: &[&str]| {
+        let own = path(dir.path(), name);
+        let args = [what, &["--topic", "3", "--node", node, "--dir", &own]].concat();
+        Killed(dodona(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let _members = [
+        start("near", &["worker", "run", &near]),
+        start("far", &["worker", "run", &far]),
+        start("watcher", &["forecaster", "run", "loss-ema"]),
+    ];
+    let rows: String = (0..500).map(|epoch| format!("{epoch},{}\n", 10.5 + f64::from(epoch % 2))).collect();
+    let truth = file("truth.csv", &format!("epoch,value\n{rows}"));
+    let own = path(dir.path(), "own");
+    let run = ["reputer", "run", "--topic", "3", "--truth", &truth, "--stake", "100", "--dir", &own];
+    let (summary, err) = done(&[&run[..], &["--node", node, "--epochs", "8", "--output", "json"]].concat());
+    let lane = &summary["topics"][0];
+    assert!(lane["counted"].as_u64().unwrap() >= 7, "{summary}\n{err}");
+    assert_ne!(lane["earned"], "0", "{summary}\n{err}");
+    assert!(fs::read_dir(dir.path().join("own/evidence")).unwrap().count() >= 2, "raw answers are kept");
+
+    // The last scored epoch has forecasters, and the network's loss is what the reputer computed.
+    let client = dodona_client::Client::new(dodona_client::Http::new(node));
+    let scored =
+        client.epochs(3, 0, 0).unwrap().epochs.into_iter().filter(|e| e.state == "scored").next_back();
+    let epoch = scored.unwrap();
+    assert!(epoch.parts.iter().any(|part| part.forecaster), "a forecaster was heard");
+    let error = epoch.combined - (10.5 + (epoch.epoch % 2) as f64);
+    let loss = epoch.network_loss.unwrap();
+    assert!((loss - error * error).abs() < 1e-9 * (1.0 + loss), "{loss} {error}");
+
+    // Words that name no loss need one of ours.
+    let topic = file("vague.toml", &of_losses("method = \"as we see it\""));
+    let created = done(&[&["topic", "create", &topic], &pay[..]].concat()).0;
+    assert_eq!(created["topic_id"], 4);
+    let other = path(dir.path(), "other");
+    let run = ["reputer", "run", "--topic", "4", "--truth", &truth, "--dir", &other, "--node", node];
+    refused(&run, "says of its loss only `as we see it`: name the function with --loss");
+    refused(&[&run[..], &["--loss", "huber:0"]].concat(), "`huber:0` is no loss; there are: squared");
+    let truths = ["reputer", "run", "--topic", "1", "--truth", &truth, "--dir", &other, "--node", node];
+    refused(&[&truths[..], &["--loss", "mse"]].concat(), "bring truths");
+}
+
+#[test]
+fn what_came_true_in_one_topic_can_be_the_truth_of_another() {
+    let demo = Demo::start(&[]);
+    let node = demo.node.as_str();
+    let dir = tempfile::tempdir().unwrap();
+    let topic = path(dir.path(), "topic.toml");
+    fs::write(&topic, of_losses("name = \"squared\"").replace("\"losses\"", "\"truth\"")).unwrap();
+    let pay = ["--fund", "50", "--node", node, "--key", "demo:consumer", "--output", "json"];
+    done(&[&["topic", "create", &topic], &pay[..]].concat());
+    let model = path(dir.path(), "model.py");
+    fs::write(&model, "def predict(ctx):\n    return 1.0\n").unwrap();
+    let (own, worker) = (path(dir.path(), "own"), path(dir.path(), "worker"));
+    let args = ["worker", "run", &model, "--topic", "3", "--node", node, "--dir", &worker];
+    let _worker = Killed(dodona(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let args = ["reputer", "run", "--topic", "3", "--truth", "topic:1", "--stake", "100", "--dir", &own];
+    let (summary, err) = done(&[&args[..], &["--node", node, "--epochs", "3", "--output", "json"]].concat());
+    assert!(summary["topics"][0]["counted"].as_u64().unwrap() >= 3, "{summary}\n{err}");
+    let client = dodona_client::Client::new(dodona_client::Http::new(node));
+    let ours = client.epochs(3, 0, 0).unwrap().epochs;
+    let theirs = client.epochs(1, 0, 0).unwrap().epochs;
+    let scored: Vec<_> = ours.iter().filter(|epoch| epoch.state == "scored").collect();
+    assert!(scored.len() >= 2);
+    for epoch in scored {
+        let due = |e: &&dodona_proto::topics::QueryEpochResponse| e.truth_first <= epoch.truth_first;
+        let theirs = theirs.iter().filter(|e| e.state == "scored").filter(due).next_back().unwrap();
+        assert_eq!(epoch.truth, theirs.truth, "epoch {}", epoch.epoch);
+    }
+    let itself = ["reputer", "run", "--topic", "3", "--truth", "topic:x", "--dir", &own, "--node", node];
+    refused(&itself, "`topic:x` names no topic");
 }
 
 #[test]

@@ -33,6 +33,10 @@ pub mod gas {
     pub const fn forecast(elements: usize) -> u64 {
         100_000 + 3_000 * elements as u64
     }
+    /// A report of so many losses.
+    pub const fn losses(entries: usize) -> u64 {
+        120_000 + 600 * entries as u64
+    }
 }
 
 /// A prediction as it can be submitted: what is closer to zero than a submission can say is zero; what is too large,

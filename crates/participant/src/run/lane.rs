@@ -19,10 +19,15 @@ use prost_types::Any;
 use rand::{RngCore, rngs::OsRng};
 
 use super::{
-    BlockTime, Entry, Ledger, LedgerError, Part, What,
+    Entry, Ledger, LedgerError, Part, Questions, What,
     voice::{ForecasterVoice, ReputerVoice, Topic, Voice, Word, WorkerVoice},
 };
-use crate::{adapter::Adapter, forecaster::Thinker, role::gas, truth::TruthSource};
+use crate::{
+    adapter::Adapter,
+    forecaster::Thinker,
+    role::gas,
+    truth::{TruthSource, Yardstick},
+};
 
 /// Blocks after which a transaction that is in none is handed in again.
 const LOST_AFTER: u64 = 3;
@@ -180,25 +185,33 @@ impl Lane {
         Self::new(client, settings, spec, Box::new(ForecasterVoice::new(forecaster)))
     }
 
-    /// A reputer at a topic; raw answers are kept in the folder `evidence`.
+    /// A reputer at a topic; raw answers are kept in the folder `evidence`. Where reputers bring losses, they are
+    /// computed from the truth, by the loss that is named or else the topic's own.
     ///
     /// # Errors
-    /// [`RunError`]: also where reputers bring losses instead of truths.
+    /// [`RunError`]: also where the topic does not say which loss it means, or one is named that has no use.
     pub fn reputer<T: Transport>(
         client: &Client<T>,
         settings: Settings,
         source: Box<dyn TruthSource>,
-        time: BlockTime,
+        questions: Questions,
+        loss: Option<&str>,
         evidence: &Path,
     ) -> Result<Self, RunError> {
         let spec = spec(client, &settings)?;
-        if spec.truth_mode() == TruthMode::Losses {
-            let topic = settings.topic;
-            return Err(RunError::Topic(format!(
-                "reputers of topic {topic} bring losses, not truths: use a client that computes them"
-            )));
-        }
-        let voice = ReputerVoice::new(source, time, evidence, settings.preflight);
+        let topic = settings.topic;
+        let yardstick = match (spec.truth_mode(), loss) {
+            (TruthMode::Losses, loss) => {
+                let found = Yardstick::of(&spec, loss);
+                Some(found.map_err(|error| RunError::Topic(format!("topic {topic}: {error}")))?)
+            }
+            (_, None) => None,
+            (_, Some(_)) => {
+                let why = format!("reputers of topic {topic} bring truths: the chain computes the losses");
+                return Err(RunError::Topic(why));
+            }
+        };
+        let voice = ReputerVoice::new(source, questions, yardstick, evidence, settings.preflight);
         Self::new(client, settings, spec, Box::new(voice))
     }
 

@@ -10,4 +10,4 @@ mod voice;
 pub use lane::{Fate, Lane, RunError, Settings, Totals};
 pub use ledger::{Entry, Ledger, LedgerError, Part, What};
 pub use preflight::{Doubt, Preflight};
-pub use voice::BlockTime;
+pub use voice::{BlockTime, Published, Questions};

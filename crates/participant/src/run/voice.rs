@@ -8,7 +8,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dodona_proto::{
-    topics::{LabelValue, MsgReportTruth, MsgSubmitPayload, QueryEpochResponse, Window},
+    emissions::v10::NetworkInferenceBundle,
+    topics::{LabelValue, MsgReportLosses, MsgReportTruth, MsgSubmitPayload, QueryEpochResponse, Window},
     tx::pack,
     url,
 };
@@ -21,7 +22,7 @@ use crate::{
     forecaster::Thinker,
     role::{gas, sayable, sayable_forecast},
     series::Point,
-    truth::{Happened, Question, Truth, TruthSource},
+    truth::{self, Happened, Question, Truth, TruthSource, Yardstick},
 };
 
 /// What a lane knows of its topic.
@@ -241,10 +242,23 @@ impl Voice for ForecasterVoice {
 /// Time of a block, seconds since 1970, or why it is not known.
 pub type BlockTime = Box<dyn Fn(u64) -> Result<i64, String> + Send>;
 
-/// Someone who says what happened.
+/// Everything that was published for the epoch of a topic, both by their numbers, or why it is not known.
+pub type Published = Box<dyn Fn(u64, u64) -> Result<NetworkInferenceBundle, String> + Send>;
+
+/// What a reputer asks its node.
+pub struct Questions {
+    /// When a block was made.
+    pub time: BlockTime,
+    /// What is judged, by topic and nonce.
+    pub published: Published,
+}
+
+/// Someone who says what happened, or how wrong that makes everybody.
 pub(super) struct ReputerVoice {
     source: Box<dyn TruthSource>,
-    time: BlockTime,
+    questions: Questions,
+    /// Where reputers bring losses.
+    yardstick: Option<Yardstick>,
     /// Where raw answers are kept.
     evidence: PathBuf,
     preflight: Option<Preflight>,
@@ -256,13 +270,30 @@ pub(super) struct ReputerVoice {
 impl ReputerVoice {
     pub(super) fn new(
         source: Box<dyn TruthSource>,
-        time: BlockTime,
+        questions: Questions,
+        yardstick: Option<Yardstick>,
         evidence: &Path,
         preflight: bool,
     ) -> Self {
         let preflight = preflight.then(Preflight::default);
         let (evidence, history) = (evidence.to_path_buf(), History::default());
-        Self { source, time, evidence, preflight, history, found: None }
+        Self { source, questions, yardstick, evidence, preflight, history, found: None }
+    }
+
+    /// What this truth makes of everything that was published.
+    fn losses(
+        &self,
+        yardstick: &Yardstick,
+        happened: &Happened,
+        (topic, nonce): (u64, u64),
+        sender: &str,
+    ) -> Result<Word, String> {
+        let published = (self.questions.published)(topic, nonce)?;
+        let report = yardstick.losses(&published, happened).map_err(|error| error.to_string())?;
+        let entries = truth::count(&report);
+        let shown = format!("{entries} losses, the network's {}", report.combined);
+        let message = MsgReportLosses { sender: sender.to_string(), topic_id: topic, nonce, ..report };
+        Ok(Word { shown, message: pack(url::REPORT_LOSSES, &message), gas: gas::losses(entries) })
     }
 }
 
@@ -281,11 +312,15 @@ impl Voice for ReputerVoice {
 
     fn say(&mut self, topic: &Topic, window: &Window, sender: &str) -> Result<Word, String> {
         let (asked, due) = match self.source.needs_time() {
-            true => ((self.time)(window.nonce)?, (self.time)(window.nonce.saturating_add(topic.truth_lag))?),
+            true => {
+                let time = &self.questions.time;
+                (time(window.nonce)?, time(window.nonce.saturating_add(topic.truth_lag))?)
+            }
             false => (0, 0),
         };
-        let (epoch, nonce, labels) = (window.epoch, window.nonce, topic.labels.as_slice());
-        let question = Question { topic: topic.id, epoch, nonce, asked, due, labels };
+        let (epoch, nonce, truth_first) = (window.epoch, window.nonce, window.truth_first);
+        let labels = topic.labels.as_slice();
+        let question = Question { topic: topic.id, epoch, nonce, asked, due, truth_first, labels };
         let truth = self.source.look_up(&question).map_err(|error| error.to_string())?;
         let (value, values) = match &truth.happened {
             Happened::Value(value) => {
@@ -311,6 +346,11 @@ impl Voice for ReputerVoice {
                 (String::new(), values.iter().map(said).collect())
             }
         };
+        if let Some(yardstick) = &self.yardstick {
+            let word = self.losses(yardstick, &truth.happened, (topic.id, nonce), sender)?;
+            self.found = Some(truth);
+            return Ok(word);
+        }
         let evidence = truth.evidence();
         let shown = format!("{}, evidence {}", shown(&value, &values), hex::encode(evidence));
         let message = MsgReportTruth {

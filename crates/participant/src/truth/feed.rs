@@ -290,7 +290,7 @@ mod tests {
     }
 
     const QUESTION: Question<'static> =
-        Question { topic: 1, epoch: 7, nonce: 10, asked: 1_000, due: 1_060, labels: &[] };
+        Question { topic: 1, epoch: 7, nonce: 10, asked: 1_000, due: 1_060, truth_first: 13, labels: &[] };
 
     #[test]
     fn one_source_is_believed_and_its_raw_answer_is_the_evidence() {

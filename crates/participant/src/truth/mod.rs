@@ -1,14 +1,18 @@
-//! What happened, from where it can be looked up: a CSV file, or JSON over HTTP from one source or from several that
-//! must agree. Every truth comes with the raw answers it was read from, so that its hash can go to the chain as evidence
+//! What happened, from where it can be looked up: a table in a file, JSON over HTTP from one source or from several that
+//! must agree, another topic. Every truth comes with the raw answers it was read from, so that its hash can go to the chain as evidence
 //! and the answers can be shown to whoever doubts it. Told to people in docs/roles.md.
 
 mod feed;
+mod losses;
 mod table;
+mod topic;
 
 use sha2::{Digest, Sha256};
 
 pub use feed::{Feed, Rules, Source};
+pub use losses::{LossError, Yardstick, count};
 pub use table::Table;
+pub use topic::OtherTopic;
 
 /// Most sources of one truth.
 pub const MAX_SOURCES: usize = 16;
@@ -28,6 +32,8 @@ pub struct Question<'a> {
     pub asked: i64,
     /// Time of the block after which truths are accepted, likewise.
     pub due: i64,
+    /// First block in which truths are accepted.
+    pub truth_first: u64,
     /// Labels of a topic of several; empty for a single number.
     pub labels: &'a [String],
 }
@@ -89,7 +95,7 @@ pub enum TruthError {
 
 /// Somewhere truth can be looked up.
 pub trait TruthSource: Send {
-    /// What people call it: a file, an address.
+    /// What people call it: a file, an address, a topic.
     fn name(&self) -> &str;
 
     /// Whether it must know the times of blocks.

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn question(labels: &[String]) -> Question<'_> {
-        Question { topic: 1, epoch: 7, nonce: 10, asked: 1_000, due: 1_060, labels }
+        Question { topic: 1, epoch: 7, nonce: 10, asked: 1_000, due: 1_060, truth_first: 13, labels }
     }
 
     fn look_up(text: &str, horizon: Option<i64>, labels: &[String]) -> Result<Truth, TruthError> {

@@ -6,19 +6,20 @@ use dodona_client::{Client, ClientError, Transport, Wallet};
 use dodona_participant::{
     adapter::{Adapter, AdapterError, Answer, Context},
     forecaster::{EmaForecaster, Thinker},
-    run::{Fate, Lane, Ledger, RunError, Settings},
+    run::{Fate, Lane, Ledger, Questions, RunError, Settings},
     truth::{Happened, Question, Raw, Truth, TruthError, TruthSource},
 };
 use dodona_proto::{
     chain::{QueryAccountResponse, QueryStatusResponse, TxReceipt},
     commit,
     cosmos::tx::v1beta1::{TxBody, TxRaw},
+    emissions::v10::{LabeledValue, NetworkInferenceBundle},
     path,
     sign::AccountKey,
     topics::{
-        MsgOpenPayload, MsgSealPayload, MsgSubmitPayload, Part, QueryEpochResponse, QueryEpochsRequest,
-        QueryEpochsResponse, QueryInputsResponse, QueryTopicResponse, QueryWindowsResponse, Rule, SealRow,
-        TopicSpec, TruthMode, TruthReport, Window,
+        MsgOpenPayload, MsgReportLosses, MsgSealPayload, MsgSubmitPayload, Part, QueryEpochResponse,
+        QueryEpochsRequest, QueryEpochsResponse, QueryInputsResponse, QueryTopicResponse,
+        QueryWindowsResponse, Rule, SealRow, TopicSpec, TruthMode, TruthReport, Window,
     },
     tx::{TxHash, hash},
     url,
@@ -433,8 +434,17 @@ impl TruthSource for Saw {
 }
 
 fn reputer(client: &Client<Node>, dir: &Path, saw: f64) -> Result<Lane, RunError> {
-    let time = Box::new(|height: u64| Ok(100 * height as i64));
-    Lane::reputer(client, settings(), Box::new(Saw(saw)), time, &dir.join("evidence"))
+    let questions = Questions {
+        time: Box::new(|height| Ok(100 * height as i64)),
+        published: Box::new(|topic, nonce| {
+            assert_eq!((topic, nonce), (1, 50));
+            let said =
+                |value: &str| vec![LabeledValue { label_id: 1, label_name: "y".into(), value: value.into() }];
+            let (combined_value, naive_value) = (said("100"), said("113"));
+            Ok(NetworkInferenceBundle { combined_value, naive_value, ..Default::default() })
+        }),
+    };
+    Lane::reputer(client, settings(), Box::new(Saw(saw)), questions, None, &dir.join("evidence"))
 }
 
 #[test]
@@ -476,7 +486,32 @@ fn a_reputer_reports_in_its_window_with_evidence_that_is_kept() {
 }
 
 #[test]
-fn a_truth_in_another_unit_is_held_back_and_a_topic_of_losses_is_refused() {
+fn where_reputers_bring_losses_the_truth_becomes_the_loss_of_everything_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = open_node();
+    let spec = TopicSpec { truth_lag: 3, truth_mode: TruthMode::Losses.into(), ..Default::default() };
+    client.transport().0.lock().unwrap().spec = spec;
+    client.transport().0.lock().unwrap().height = 59;
+    let mut ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+    let mut wallet = Wallet::new(AccountKey::from_seed(1, "reputer"));
+    let mut lane = reputer(&client, dir.path(), 103.0).unwrap();
+    let mut told = Vec::new();
+    lane.step(&client, &mut wallet, &mut ledger, |line| told.push(line.to_string())).unwrap();
+    let sent = client.transport().0.lock().unwrap().newest.clone();
+    let body = TxBody::decode(TxRaw::decode(sent.as_slice()).unwrap().body_bytes.as_slice()).unwrap();
+    assert_eq!(body.messages[0].type_url, url::REPORT_LOSSES, "{told:?}");
+    let report = MsgReportLosses::decode(body.messages[0].value.as_slice()).unwrap();
+    assert_eq!((report.topic_id, report.nonce, report.naive.as_str()), (1, 50, "2"), "log10 of 10 squared");
+    assert!((report.combined.parse::<f64>().unwrap() - 9f64.log10()).abs() < 1e-12);
+    let kept = dir
+        .path()
+        .join("evidence")
+        .join(format!("{}.json", hex::encode(sha2::Sha256::digest(b"the raw answer"))));
+    assert!(kept.exists(), "what it was read from is kept");
+}
+
+#[test]
+fn a_truth_in_another_unit_is_held_back_and_a_topic_of_losses_wants_to_know_which() {
     let dir = tempfile::tempdir().unwrap();
     let client = open_node();
     client.transport().0.lock().unwrap().spec.truth_lag = 3;
@@ -490,6 +525,7 @@ fn a_truth_in_another_unit_is_held_back_and_a_topic_of_losses_is_refused() {
     assert_eq!(heard(&client), 0);
 
     client.transport().0.lock().unwrap().spec.truth_mode = TruthMode::Losses.into();
+    client.transport().0.lock().unwrap().spec.loss_method = "ours".into();
     assert!(matches!(reputer(&client, dir.path(), 1.0), Err(RunError::Topic(_))));
     client.transport().0.lock().unwrap().spec.rule = Rule::Mean.into();
     let ema = Thinker::BuiltIn(Box::new(EmaForecaster::default()));
