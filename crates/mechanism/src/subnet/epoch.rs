@@ -2,9 +2,9 @@
 //! A pure function of the subnet's state, in 32.32 fixed point, in time proportional to the weights that are set.
 
 use super::bonds::{self, BondParams};
-use super::consensus::consensus;
+use super::consensus::{Agreed, agreed, consensus};
 use super::fixed::{Divisor, Q32, normalize, shares_of};
-use super::sparse::{Agreed, Matrix, StoredRow, agreed, divided, interpolate, normalize_rows};
+use super::sparse::{Rows, StoredRow};
 use crate::error::MathError;
 use std::borrow::Cow;
 
@@ -93,7 +93,7 @@ pub struct EpochOutput {
     /// Shares of the stake that had a say, sum one.
     pub active_stake: Vec<Q32>,
     /// The weights that counted, rows summing to one.
-    pub weights: Matrix,
+    pub weights: Rows,
     /// What enough stake agrees on, per miner.
     pub consensus: Vec<Q32>,
     /// How much of a validator's weights was within the consensus.
@@ -143,23 +143,21 @@ pub fn run(input: &EpochInput) -> Result<EpochOutput, MathError> {
 
     let weights = heard_weights(input, &held, owner);
     let kappa = Q32::from_fraction(params.kappa);
-    let consensus = consensus(&active_stake, &weights, kappa, n);
-    let Agreed { weights: clipped, trust, ranks } = agreed(&weights, &consensus, &active_stake);
+    let consensus = consensus(&active_stake, &weights.iter().collect::<Vec<_>>(), kappa, n);
+    let Agreed { trust, ranks } = agreed(&weights, &consensus, &active_stake);
     let mut incentive = ranks.clone();
     normalize(&mut incentive);
 
-    let penalty = Q32::from_fraction(params.bonds_penalty);
     let view = bonds::View {
-        weights: &interpolate(&weights, &clipped, penalty),
+        weights: &weights,
+        penalty: Q32::from_fraction(params.bonds_penalty),
         stake: &active_stake,
-        // Sums of the same weights, where those that count for bonds are the clipped ones.
-        ranks: (penalty == Q32::ONE).then_some(ranks.as_slice()),
+        ranks: &ranks,
         consensus: &consensus,
         incentive: &incentive,
     };
-    let bonds::Outcome { bonds, whole, dividends } =
-        bonds::step(&params.bonds, &standing_bonds(input), &view);
-    let bonds = stored_bonds(input, &bonds, &whole, &held, &permit);
+    let bonds::Outcome { bonds, dividends } = bonds::step(&params.bonds, &standing_bonds(input), &view);
+    let bonds = kept_bonds(input, bonds, &held, &permit);
 
     let (server, validator, emission) = pay(input.emission, &incentive, &dividends, &active_stake, &stake);
     Ok(EpochOutput {
@@ -198,7 +196,10 @@ fn check(input: &EpochInput) -> Result<usize, MathError> {
             return Err(MathError::Length { what, expected: n, actual });
         }
     }
-    let ascending = |row: &StoredRow| row.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    // To the end of each row, without a branch for each entry.
+    let descents =
+        |row: &StoredRow| row.windows(2).map(|pair| u32::from(pair[0].0 >= pair[1].0)).sum::<u32>();
+    let ascending = |row: &StoredRow| descents(row) == 0;
     if !input.weights.iter().all(ascending) {
         return Err(MathError::Unsorted("a weight row"));
     }
@@ -220,26 +221,39 @@ pub fn largest(values: &[Q32], limit: usize) -> Vec<bool> {
 }
 
 /// The weights that count: of permit holders, not for oneself, not older than the one they are about; rows sum to one.
-fn heard_weights(input: &EpochInput, held: &[bool], owner: Option<usize>) -> Matrix {
-    let heard = |from: usize, to: usize| {
+fn heard_weights(input: &EpochInput, held: &[bool], owner: Option<usize>) -> Rows {
+    let n = input.stake.len();
+    let newest = input.registered.iter().copied().max().unwrap_or(0);
+    let mut weights = Rows::with_capacity(n, input.weights.iter().map(Vec::len).sum());
+    for from in 0..n {
+        let stored: &[(u16, u16)] = if held[from] { &input.weights[from] } else { &[] };
+        let members = &stored[..stored.partition_point(|&(to, _)| usize::from(to) < n)];
+        let (before, rest) = members.split_at(members.partition_point(|&(to, _)| usize::from(to) < from));
+        let after = match rest {
+            [(to, _), after @ ..] if usize::from(*to) == from && owner != Some(from) => after,
+            _ => rest,
+        };
+        let others = before.iter().chain(after).copied();
         let committed = input.commits.and_then(|commits| commits[from]).unwrap_or(u64::MAX);
-        (from != to || owner == Some(from))
-            && input.last_update[from] > input.registered[to]
-            && committed >= input.registered[to]
-    };
-    let row = |from: usize| match held[from] {
-        false => Vec::new(),
-        true => {
-            let mut row = Vec::with_capacity(input.weights[from].len());
-            let entries =
-                entries(input, &input.weights[from]).filter(|&(to, _)| heard(from, usize::from(to)));
-            row.extend(entries.map(|(to, weight)| (to, Q32::from_int(i64::from(weight)))));
-            row
+        let is_about = |registered: u64| input.last_update[from] > registered && committed >= registered;
+        // As a rule nobody is new.
+        match is_about(newest) {
+            true => push_shares(&mut weights, others),
+            false => push_shares(
+                &mut weights,
+                others.filter(|&(to, _)| is_about(input.registered[usize::from(to)])),
+            ),
         }
-    };
-    let mut weights: Matrix = (0..input.stake.len()).map(row).collect();
-    normalize_rows(&mut weights);
+    }
     weights
+}
+
+/// Appends a row of weights, scaled to the sum one.
+fn push_shares(weights: &mut Rows, row: impl Iterator<Item = (u16, u16)> + Clone) {
+    // Parts of a sum are the same in any unit.
+    let steps = |weight: u64| Q32::from_bits(weight as i64);
+    let sum = Divisor::new(steps(row.clone().map(|(_, weight)| u64::from(weight)).sum()));
+    weights.push(row.map(|(to, weight)| (to, sum.under(steps(u64::from(weight))))));
 }
 
 /// The bonds whose miner was there before the last epoch.
@@ -263,29 +277,19 @@ fn standing_bonds<'a>(input: &EpochInput<'a>) -> Cow<'a, [StoredRow]> {
 }
 
 /// Entries about members.
-fn entries<'a>(input: &EpochInput, row: &'a StoredRow) -> impl Iterator<Item = (u16, u16)> + use<'a> {
+fn entries<'a>(input: &EpochInput, row: &'a [(u16, u16)]) -> impl Iterator<Item = (u16, u16)> + use<'a> {
     let n = input.stake.len();
     row.iter().copied().filter(move |&(to, _)| usize::from(to) < n)
 }
 
 /// New bonds of the new permit holders; who lost the permit loses them, who never had one keeps what it had.
-fn stored_bonds(
-    input: &EpochInput,
-    bonds: &Matrix,
-    whole: &[Divisor],
-    held: &[bool],
-    permit: &[bool],
-) -> Vec<StoredRow> {
-    let stored = |&(to, bond): &(u16, Q32)| match whole.get(usize::from(to)) {
-        Some(largest) => (to, divided(bond, largest).to_fraction()),
-        None => (to, bond.to_fraction()),
-    };
-    let row = |uid: usize| match (permit[uid], held[uid]) {
-        (true, _) => bonds[uid].iter().map(stored).collect(),
+fn kept_bonds(input: &EpochInput, bonds: Vec<StoredRow>, held: &[bool], permit: &[bool]) -> Vec<StoredRow> {
+    let kept = |(uid, row): (usize, StoredRow)| match (permit[uid], held[uid]) {
+        (true, _) => row,
         (false, true) => Vec::new(),
         (false, false) => input.bonds[uid].clone(),
     };
-    (0..bonds.len()).map(row).collect()
+    bonds.into_iter().enumerate().map(kept).collect()
 }
 
 /// Half to miners, half to validators, by what they earned; by stake when nobody earned anything. All rounded down.

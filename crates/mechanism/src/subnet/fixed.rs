@@ -51,28 +51,39 @@ impl Q32 {
     }
 
     /// What a stored `u16` means as a fraction: `value / 65535`.
+    #[inline]
     pub fn from_fraction(value: u16) -> Q32 {
         Q32::ratio(u64::from(value), u64::from(u16::MAX))
     }
 
     /// Sum.
+    #[inline]
     pub fn plus(self, other: Q32) -> Q32 {
-        Q32(self.0.saturating_add(other.0))
+        // As `saturating_add`, in fewer steps where nothing saturates.
+        self.0.checked_add(other.0).map_or_else(|| limit(self), Q32)
     }
 
     /// Difference.
+    #[inline]
     pub fn minus(self, other: Q32) -> Q32 {
-        Q32(self.0.saturating_sub(other.0))
+        self.0.checked_sub(other.0).map_or_else(|| limit(self), Q32)
     }
 
     /// Product, rounded down.
     #[inline]
     pub fn times(self, other: Q32) -> Q32 {
-        // Fractions below one are nearly all there is: their product needs no more than the machine has.
-        if (self.0 | other.0) >> BITS == 0 {
-            return Q32(((self.0.unsigned_abs() * other.0.unsigned_abs()) >> BITS) as i64);
+        // Nearly all there is: their product needs no more than the machine has.
+        if self.is_below_one() && other.is_below_one() {
+            return Q32(((self.0 as u64 * other.0 as u64) >> BITS) as i64);
         }
-        saturate((i128::from(self.0) * i128::from(other.0)) >> BITS)
+        product(self, other)
+    }
+
+    /// Whether it is a fraction, one excluded.
+    #[inline]
+    fn is_below_one(self) -> bool {
+        // A negative number is a huge one here.
+        (self.0 as u64) < 1 << BITS
     }
 
     /// Quotient, towards zero; over zero it is zero.
@@ -81,7 +92,7 @@ impl Q32 {
             return Q32::ZERO;
         }
         // Fractions over positive numbers are nearly all there is, and one machine division answers them.
-        if (0..1 << BITS).contains(&self.0) && other.0 > 0 {
+        if self.is_below_one() && other.0 > 0 {
             let quotient = (self.0.unsigned_abs() << BITS) / other.0.unsigned_abs();
             return Q32(i64::try_from(quotient).unwrap_or(i64::MAX));
         }
@@ -89,6 +100,7 @@ impl Q32 {
     }
 
     /// `floor(65535 x)` for a fraction, within 0 ..= 65535.
+    #[inline]
     pub fn to_fraction(self) -> u16 {
         if (0..=1 << BITS).contains(&self.0) {
             return ((self.0.unsigned_abs() * u64::from(u16::MAX)) >> BITS) as u16;
@@ -123,12 +135,18 @@ impl Q32 {
         if x == Q32::ONE {
             return E;
         }
-        let (mut sum, mut term) = (Q32::ONE.plus(x), x);
+        // Nothing saturates here: the largest term is 20^20 / 20!, below 2^26, and 20 times that before it is divided.
+        let x = x.0.unsigned_abs();
+        let (mut sum, mut term) = ((1 << BITS) + x, x);
         for i in 2..32 {
-            term = term.times(x).over(Q32::from_int(i));
-            sum = sum.plus(term);
+            term = ((u128::from(term) * u128::from(x)) >> BITS) as u64 / i;
+            // What follows a term of nothing is nothing.
+            if term == 0 {
+                break;
+            }
+            sum += term;
         }
-        sum
+        Q32(sum as i64)
     }
 
     /// `1 / (1 + e^(-rho (x - kappa)))`.
@@ -147,40 +165,70 @@ impl Q32 {
 #[derive(Clone, Copy, Debug)]
 pub struct Divisor {
     by: Q32,
-    /// What numerators are divided by, after they are shifted: an integer needs no fraction bits.
-    bits: u64,
-    shift: u32,
-    /// `floor((2^64 - 1) / bits)`.
+    /// `floor((2^64 - 1) / by)`.
     inverse: u64,
+    /// Numerators from zero up to here, not included, are multiplied with the inverse; all others are divided.
+    limit: u64,
 }
 
 impl Divisor {
     /// Divides by this.
     pub fn new(by: Q32) -> Divisor {
-        let whole = by.0.max(0).unsigned_abs();
-        let (bits, shift) = if whole.is_multiple_of(1 << BITS) { (whole >> BITS, 0) } else { (whole, BITS) };
-        Divisor { by, bits, shift, inverse: u64::MAX.checked_div(bits).unwrap_or(0) }
+        let limit = match by.0 {
+            ..=0 => 0,
+            // Quotients of the smallest step are as large as they get: they must fit.
+            1 => 1 << (BITS - 1),
+            _ => 1 << BITS,
+        };
+        Divisor { by, inverse: u64::MAX.checked_div(by.0.max(0).unsigned_abs()).unwrap_or(0), limit }
     }
 
     /// The quotient, towards zero; over zero it is zero.
     #[inline]
     pub fn under(&self, value: Q32) -> Q32 {
-        let fits = value.0 >= 0 && (self.shift == 0 || value.0 < 1 << BITS);
-        if self.bits == 0 || !fits {
-            return value.over(self.by);
-        }
-        let numerator = value.0.unsigned_abs() << self.shift;
-        // With the inverse rounded down the guess is right or one too small: numerator * (2^64 - bits * inverse) is at
-        // most numerator * bits, so less than bits * 2^64 is missing.
-        let guess = ((u128::from(numerator) * u128::from(self.inverse)) >> 64) as u64;
-        let rest = numerator - guess * self.bits;
-        Q32(i64::try_from(guess + u64::from(rest >= self.bits)).unwrap_or(i64::MAX))
+        if self.multiplies(value) { self.quotient(value) } else { value.over(self.by) }
     }
 
-    /// Whether it is zero.
-    pub fn is_zero(&self) -> bool {
-        self.by == Q32::ZERO
+    /// The quotient, but over zero the number itself.
+    #[inline]
+    pub fn under_or_itself(&self, value: Q32) -> Q32 {
+        match self.multiplies(value) {
+            true => self.quotient(value),
+            false if self.by == Q32::ZERO => value,
+            false => value.over(self.by),
+        }
     }
+
+    /// Whether it is a fraction over a positive number, as nearly everything is.
+    #[inline]
+    fn multiplies(&self, value: Q32) -> bool {
+        // A negative number is a huge one here.
+        (value.0 as u64) < self.limit
+    }
+
+    #[inline]
+    fn quotient(&self, value: Q32) -> Q32 {
+        let (numerator, by) = ((value.0 as u64) << BITS, self.by.0 as u64);
+        // With the inverse rounded down the guess is right or one too small: numerator * (2^64 - by * inverse) is at
+        // most numerator * by, so less than by * 2^64 is missing.
+        let guess = ((u128::from(numerator) * u128::from(self.inverse)) >> 64) as u64;
+        let rest = numerator - guess * by;
+        Q32((guess + u64::from(rest >= by)) as i64)
+    }
+}
+
+/// What a sum or difference that starts from `from` saturates at: it goes on in the direction it has.
+#[cold]
+#[inline(never)]
+fn limit(from: Q32) -> Q32 {
+    if from < Q32::ZERO { Q32::MIN } else { Q32::MAX }
+}
+
+/// The product of any numbers.
+#[cold]
+#[inline(never)]
+fn product(a: Q32, b: Q32) -> Q32 {
+    saturate((i128::from(a.0) * i128::from(b.0)) >> BITS)
 }
 
 fn saturate(bits: i128) -> Q32 {
@@ -236,7 +284,21 @@ mod tests {
                 }
             };
             let (value, by) = (Q32(pick()), Q32(pick()));
-            assert_eq!(Divisor::new(by).under(value), value.over(by), "{round}: {value:?} over {by:?}");
+            let divisor = Divisor::new(by);
+            assert_eq!(divisor.under(value), value.over(by), "{round}: {value:?} over {by:?}");
+            let stays = if by == Q32::ZERO { value } else { value.over(by) };
+            assert_eq!(divisor.under_or_itself(value), stays, "{round}: {value:?} over {by:?}");
+        }
+    }
+
+    #[test]
+    fn sums_differences_and_products_saturate_in_their_direction() {
+        for a in [Q32::MIN, Q32(-3 << 32), Q32(-1), Q32::ZERO, Q32(1), Q32(3 << 32), Q32::MAX] {
+            for b in [Q32::MIN, Q32(-1), Q32::ZERO, Q32(1), Q32::ONE, Q32(3 << 32), Q32::MAX] {
+                assert_eq!(a.plus(b), Q32(a.0.saturating_add(b.0)));
+                assert_eq!(a.minus(b), Q32(a.0.saturating_sub(b.0)));
+                assert_eq!(a.times(b), saturate((i128::from(a.0) * i128::from(b.0)) >> BITS));
+            }
         }
     }
 }

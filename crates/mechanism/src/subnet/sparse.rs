@@ -1,15 +1,50 @@
 //! Sparse matrices of the epoch: rows of (column, value), columns ascending. Only what is stored costs time.
 //! An explicit zero and an absent entry are different things here: some rules keep the first and lose the second.
 
-use std::borrow::Cow;
-
 use super::fixed::{Divisor, Q32};
+use std::borrow::Cow;
+use std::ops::Index;
 
 /// A row as a validator stores it: (uid, weight or bond), uids strictly ascending.
 pub type StoredRow = Vec<(u16, u16)>;
 
 /// Rows of (column, value), columns strictly ascending in each row.
 pub type Matrix = Vec<Vec<(u16, Q32)>>;
+
+/// What a [`Matrix`] says, in one piece of memory: an epoch reads it row after row, several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    entries: Vec<(u16, Q32)>,
+    /// Where each row ends.
+    ends: Vec<usize>,
+}
+
+impl Rows {
+    /// No rows yet, with room for `rows` of `entries` together.
+    pub fn with_capacity(rows: usize, entries: usize) -> Rows {
+        Rows { entries: Vec::with_capacity(entries), ends: Vec::with_capacity(rows) }
+    }
+
+    /// Appends a row, columns strictly ascending.
+    pub fn push(&mut self, row: impl Iterator<Item = (u16, Q32)>) {
+        self.entries.extend(row);
+        self.ends.push(self.entries.len());
+    }
+
+    /// Every row.
+    pub fn iter(&self) -> impl Iterator<Item = &[(u16, Q32)]> {
+        (0..self.ends.len()).map(|row| &self[row])
+    }
+}
+
+impl Index<usize> for Rows {
+    type Output = [(u16, Q32)];
+
+    fn index(&self, row: usize) -> &[(u16, Q32)] {
+        let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.entries[start..self.ends[row]]
+    }
+}
 
 /// The sum of every row.
 pub fn row_sums(matrix: &Matrix) -> Vec<Q32> {
@@ -53,21 +88,15 @@ pub fn upscale_columns(matrix: &mut Matrix, columns: usize) {
 
 /// Divides every column by its divisor; a zero divisor leaves the column alone.
 pub fn divide_columns(matrix: &mut Matrix, divisors: &[Q32]) {
-    let divisors = column_divisors(divisors);
+    let divisors = column_divisors(divisors.iter().copied());
     for (column, value) in matrix.iter_mut().flatten() {
-        *value = divided(*value, &divisors[usize::from(*column)]);
+        *value = divisors[usize::from(*column)].under_or_itself(*value);
     }
 }
 
 /// Divisors of columns, prepared once.
-pub fn column_divisors(by: &[Q32]) -> Vec<Divisor> {
-    by.iter().copied().map(Divisor::new).collect()
-}
-
-/// A column's entry over its divisor; over zero it stays.
-#[inline]
-pub fn divided(value: Q32, by: &Divisor) -> Q32 {
-    if by.is_zero() { value } else { by.under(value) }
+pub fn column_divisors(by: impl IntoIterator<Item = Q32>) -> Vec<Divisor> {
+    by.into_iter().map(Divisor::new).collect()
 }
 
 /// Multiplies every row by its factor.
@@ -100,11 +129,7 @@ pub fn weigh_columns(matrix: &Matrix, factors: &[Q32]) -> Vec<Q32> {
 
 /// Entries above their column's limit become the limit; where the limit is zero they disappear.
 pub fn clip_columns(matrix: &Matrix, limits: &[Q32]) -> Matrix {
-    let clip = |&(column, value): &(u16, Q32)| match limits[usize::from(column)] {
-        limit if value <= limit => Some((column, value)),
-        limit if limit > Q32::ZERO => Some((column, limit)),
-        _ => None,
-    };
+    let clip = |&(column, value): &(u16, Q32)| Some((column, clipped(value, limits[usize::from(column)])?));
     let row = |row: &Vec<(u16, Q32)>| {
         let mut kept = Vec::with_capacity(row.len());
         kept.extend(row.iter().filter_map(clip));
@@ -113,39 +138,14 @@ pub fn clip_columns(matrix: &Matrix, limits: &[Q32]) -> Matrix {
     matrix.iter().map(row).collect()
 }
 
-/// Weights within a consensus, and what follows from them.
-pub struct Agreed {
-    /// As [`clip_columns`] gives them.
-    pub weights: Matrix,
-    /// Their row sums.
-    pub trust: Vec<Q32>,
-    /// For every column the sum of its entries, each times the factor of its row.
-    pub ranks: Vec<Q32>,
-}
-
-/// [`clip_columns`], [`row_sums`] and [`weigh_rows`] in one pass.
-pub fn agreed(matrix: &Matrix, limits: &[Q32], factors: &[Q32]) -> Agreed {
-    let mut ranks = vec![Q32::ZERO; limits.len()];
-    let mut trust = Vec::with_capacity(matrix.len());
-    let mut weights = Vec::with_capacity(matrix.len());
-    for (row, &factor) in matrix.iter().zip(factors) {
-        let (mut kept, mut sum) = (Vec::with_capacity(row.len()), Q32::ZERO);
-        for &(column, value) in row {
-            let limit = limits[usize::from(column)];
-            // In this order: a consensus of nothing is rare, and weights above theirs are in no order.
-            if limit <= Q32::ZERO && value > limit {
-                continue;
-            }
-            let value = value.min(limit);
-            kept.push((column, value));
-            sum = sum.plus(value);
-            let rank = &mut ranks[usize::from(column)];
-            *rank = rank.plus(factor.times(value));
-        }
-        weights.push(kept);
-        trust.push(sum);
+/// An entry within its column's limit.
+#[inline]
+pub fn clipped(value: Q32, limit: Q32) -> Option<Q32> {
+    // A limit of nothing is rare, but entries above theirs are in no order: only the first is worth a guess.
+    if limit <= Q32::ZERO {
+        return Some(value).filter(|&value| value <= limit);
     }
-    Agreed { weights, trust, ranks }
+    Some(value.min(limit))
 }
 
 /// From `from` (ratio 0) to `to` (ratio 1), entry by entry; in between, entries at or below zero disappear, at the
@@ -154,8 +154,14 @@ pub fn interpolate<'a>(from: &'a Matrix, to: &'a Matrix, ratio: Q32) -> Cow<'a, 
     match ratio {
         Q32::ZERO => Cow::Borrowed(from),
         Q32::ONE => Cow::Borrowed(to),
-        _ => Cow::Owned(merge(from, to, |from, to| from.plus(ratio.times(to.minus(from))))),
+        _ => Cow::Owned(merge(from, to, |from, to| between(from, to, ratio))),
     }
+}
+
+/// The number that is `ratio` of the way.
+#[inline]
+pub fn between(from: Q32, to: Q32, ratio: Q32) -> Q32 {
+    from.plus(ratio.times(to.minus(from)))
 }
 
 /// `alpha new + (1 - alpha) old`; entries at or below zero disappear.
@@ -166,46 +172,36 @@ pub fn moving_average(new: &Matrix, old: &Matrix, alpha: Q32) -> Matrix {
 
 /// Both matrices entry by entry, an absent one being zero; results at or below zero are left out.
 fn merge(left: &Matrix, right: &Matrix, rule: impl Fn(Q32, Q32) -> Q32) -> Matrix {
-    let rule =
-        |_, left: Option<Q32>, right: Option<Q32>| rule(left.unwrap_or_default(), right.unwrap_or_default());
-    left.iter().zip(right).map(|(left, right)| merge_rows(left, right, rule)).collect()
+    type Row = Vec<(u16, Q32)>;
+    let row = |(left, right): (&Row, &Row)| {
+        let rule = |(column, left, right): (u16, Option<Q32>, Option<Q32>)| {
+            (column, rule(left.unwrap_or_default(), right.unwrap_or_default()))
+        };
+        merged(left, right).map(rule).filter(|&(_, value)| value > Q32::ZERO).collect()
+    };
+    left.iter().zip(right).map(row).collect()
 }
 
-/// The same of two rows, whose entries the rule reads as it likes.
-pub fn merge_rows<A: Copy, B: Copy>(
-    left: &[(u16, A)],
-    right: &[(u16, B)],
-    mut rule: impl FnMut(u16, Option<A>, Option<B>) -> Q32,
-) -> Vec<(u16, Q32)> {
-    let mut merged = Vec::with_capacity(left.len().max(right.len()));
-    let mut keep = |column, left, right| {
-        let value = rule(column, left, right);
-        if value > Q32::ZERO {
-            merged.push((column, value));
+/// The columns of two rows, ascending, with what each row has there.
+#[inline]
+pub fn merged<'a, A: Copy, B: Copy>(
+    mut left: &'a [(u16, A)],
+    mut right: &'a [(u16, B)],
+) -> impl Iterator<Item = (u16, Option<A>, Option<B>)> + use<'a, A, B> {
+    std::iter::from_fn(move || match (left, right) {
+        // Most validators weigh the miners of whom they hold bonds, and no others.
+        (&[(i, a), ref l @ ..], &[(j, b), ref r @ ..]) if i == j => {
+            (left, right) = (l, r);
+            Some((i, Some(a), Some(b)))
         }
-    };
-    // Most validators weigh the miners of whom they hold bonds, and no others.
-    let alike = left.iter().zip(right).take_while(|(a, b)| a.0 == b.0).count();
-    for (&(column, a), &(_, b)) in left.iter().zip(right).take(alike) {
-        keep(column, Some(a), Some(b));
-    }
-    let (mut left, mut right) = (left[alike..].iter().peekable(), right[alike..].iter().peekable());
-    loop {
-        match (left.peek(), right.peek()) {
-            (Some(&&(i, a)), Some(&&(j, b))) if i == j => {
-                left.next();
-                right.next();
-                keep(i, Some(a), Some(b));
-            }
-            (Some(&&(i, a)), other) if other.is_none_or(|&&(j, _)| i < j) => {
-                left.next();
-                keep(i, Some(a), None);
-            }
-            (_, Some(&&(j, b))) => {
-                right.next();
-                keep(j, None, Some(b));
-            }
-            _ => return merged,
+        (&[(i, a), ref l @ ..], other) if other.first().is_none_or(|&(j, _)| i < j) => {
+            left = l;
+            Some((i, Some(a), None))
         }
-    }
+        (_, &[(j, b), ref r @ ..]) => {
+            right = r;
+            Some((j, None, Some(b)))
+        }
+        _ => None,
+    })
 }
