@@ -543,6 +543,38 @@ proptest! {
     }
 
     #[test]
+    fn regret_answers_need_none_of_the_components(
+        (state, inferers, columns, forecasters) in regret_epoch(), truth in -9.0..9.0f64
+    ) {
+        let config = RegretConfig::new();
+        let names: Vec<u32> = forecasters.iter().map(|f| f.0).collect();
+        let truth = Truth::known(&vec![real(truth); columns.len()]);
+        let (mut whole, mut alone) = (state.clone(), state);
+        for _ in 0..3 {
+            let all = regret_open(&whole, &inferers, &columns, &forecasters);
+            let answer = regret::open_answer(&config, &alone, &inferers, &columns, &forecasters).unwrap();
+            for (all, answer) in all.synthesis.columns.iter().zip(&answer.synthesis.columns) {
+                prop_assert_eq!((all.combined, all.naive), (answer.combined, answer.naive));
+                prop_assert_eq!((&all.implied, all.interval), (&answer.implied, answer.interval));
+                prop_assert!(answer.one_out_inferers.iter().all(Option::is_none));
+            }
+            prop_assert_eq!(&all.synthesis.inferer_weights, &answer.synthesis.inferer_weights);
+            prop_assert_eq!(&all.synthesis.forecaster_weights, &answer.synthesis.forecaster_weights);
+            let learn = |state: &RegretState<u32>, opening: &RegretOpening| {
+                let losses = Losses::of(&opening.bundle().unwrap(), &truth, Loss::Squared, config.form());
+                regret::close(&config, state, &inferers, &names, &losses.unwrap()).unwrap().state
+            };
+            let pairs = alone.one_out_inferer_inferers.clone();
+            (whole, alone) = (learn(&whole, &all), learn(&alone, &answer));
+            // What an answer hangs on is learned alike; what grows with the square is left as it was.
+            prop_assert_eq!((&whole.inferers, &whole.forecasters), (&alone.inferers, &alone.forecasters));
+            prop_assert_eq!((&whole.naive, whole.initial), (&alone.naive, alone.initial));
+            prop_assert_eq!((whole.scale, whole.previous_loss), (alone.scale, alone.previous_loss));
+            prop_assert_eq!(pairs, alone.one_out_inferer_inferers.clone());
+        }
+    }
+
+    #[test]
     fn regret_weights_sum_to_one_and_outputs_stay_among_the_members(
         (state, inferers, columns, forecasters) in regret_epoch()
     ) {

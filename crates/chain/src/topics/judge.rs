@@ -14,7 +14,7 @@ use dodona_mechanism::{
         interval::error_interval,
         network_loss::network_losses,
         power::{self, MemberState, TopicState},
-        regret::{self, RegretConfig},
+        regret::{self, RegretConfig, RegretOpening},
         reputer::{self, ReputerConfig},
         score as scores, share, truth,
     },
@@ -63,6 +63,24 @@ pub fn regret_config(spec: &Spec, params: &Params) -> RegretConfig {
 
 /// Makes the network inference under the topic's rule.
 pub fn open(input: &OpenInput) -> Result<Opening, MathError> {
+    drawn(input, regret::open)
+}
+
+/// The same inference without the values that only scores and pay hang on, as far as a rule can do without them
+/// ([`regret::open_answer`]): for whoever asks what a rule would have said, however many members there are.
+pub fn answer(input: &OpenInput) -> Result<Opening, MathError> {
+    drawn(input, regret::open_answer)
+}
+
+type ByRegret = fn(
+    &RegretConfig,
+    &RegretState,
+    &[Key],
+    &[Vec<Real>],
+    &[(Key, Forecast)],
+) -> Result<RegretOpening, MathError>;
+
+fn drawn(input: &OpenInput, by_regret: ByRegret) -> Result<Opening, MathError> {
     let spec = &input.spec;
     let place = |account: &Key| input.inferers.binary_search_by(|(other, _)| other.cmp(account)).ok();
     let forecast = |elements: &Elements| Forecast {
@@ -85,8 +103,7 @@ pub fn open(input: &OpenInput) -> Result<Opening, MathError> {
             };
             let forecasters: Vec<(Key, Forecast)> =
                 input.forecasters.iter().map(|(account, _, elements)| (*account, scaled(elements))).collect();
-            let mut opening =
-                regret::open(&input.regret, &input.regrets, &names, &input.columns, &forecasters)?;
+            let mut opening = by_regret(&input.regret, &input.regrets, &names, &input.columns, &forecasters)?;
             widen(input, &mut opening.synthesis)?;
             Ok(Opening::Regret(opening))
         }
@@ -113,6 +130,34 @@ fn widen(input: &OpenInput, synthesis: &mut Synthesis) -> Result<(), MathError> 
         }
     }
     Ok(())
+}
+
+/// Keeps the memory of the regret rule to `most` accounts: anybody may join. Of those not `present` the ones heard
+/// longest ago go, and would come back as newcomers; who is present stays.
+pub fn forget_absent<E>(
+    regrets: &mut RegretState,
+    present: &BTreeSet<Key>,
+    most: usize,
+    heard: impl Fn(&Key) -> Result<u64, E>,
+) -> Result<(), E> {
+    let known: BTreeSet<Key> =
+        regrets.inferer_inclusions.keys().chain(regrets.forecaster_inclusions.keys()).copied().collect();
+    let surplus = known.len().saturating_sub(most);
+    if surplus == 0 {
+        return Ok(());
+    }
+    let absent = known.difference(present).map(|account| Ok((heard(account)?, *account)));
+    let mut absent = absent.collect::<Result<Vec<_>, E>>()?;
+    absent.sort_unstable();
+    absent.iter().take(surplus).for_each(|(_, account)| regrets.forget(account));
+    Ok(())
+}
+
+/// How many accounts the regret rule remembers after an epoch of so many members: room for twice who speaks at once, so
+/// that members who take turns keep their history.
+pub fn remembered(present: usize, params: &Params) -> usize {
+    let limit = u64::from(params.max_members_regret) + u64::from(params.max_forecasters);
+    (2 * present).max(64).min(limit as usize)
 }
 
 /// Everything scores and pay are computed from.

@@ -272,30 +272,17 @@ fn learn(
     admit::learn(ctx, topic, nonce, part::REPUTER, &mut scored);
 }
 
-/// Keeps the memory of the regret rule bounded: it grows with the square of the members it knows, and anybody may
-/// join. Of those absent from this epoch the ones heard longest ago go, and would come back as newcomers.
-fn forget_absent(ctx: &Ctx, id: u64, regrets: &mut RegretState, present: &[Part]) -> Result<(), Failure> {
-    let known: BTreeSet<Key> =
-        regrets.inferer_inclusions.keys().chain(regrets.forecaster_inclusions.keys()).copied().collect();
-    let present: BTreeSet<Key> = present.iter().map(|p| p.account).collect();
-    // Room for twice who speaks at once: members who take turns keep their history.
-    let limit = u64::from(ctx.params.max_members_regret) + u64::from(ctx.params.max_forecasters);
-    let most = (2 * present.len()).max(64).min(limit as usize);
-    let surplus = known.len().saturating_sub(most);
-    if surplus == 0 {
-        return Ok(());
-    }
-    let mut absent = Vec::new();
-    for account in known.difference(&present) {
+/// Keeps the memory of the regret rule bounded: it grows with the square of the members it knows.
+fn forget_absent(ctx: &Ctx, id: u64, regrets: &mut RegretState, parts: &[Part]) -> Result<(), Failure> {
+    let present: BTreeSet<Key> = parts.iter().map(|p| p.account).collect();
+    let heard = |account: &Key| -> Result<u64, Failure> {
         let mut last = 0;
         for part in [part::INFERER, part::FORECASTER] {
             last = MEMBERS.get(ctx.state, &(id, part, *account))?.map_or(last, |m| last.max(m.last));
         }
-        absent.push((last, *account));
-    }
-    absent.sort_unstable();
-    absent.iter().take(surplus).for_each(|(_, account)| regrets.forget(account));
-    Ok(())
+        Ok(last)
+    };
+    judge::forget_absent(regrets, &present, judge::remembered(present.len(), ctx.params), heard)
 }
 
 /// Pays the owner of a worker's registration, or itself if it left.

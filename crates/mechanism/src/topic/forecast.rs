@@ -48,23 +48,19 @@ pub fn regret_implied(
     new: bool,
 ) -> Result<RegretImplied, MathError> {
     let n = columns.first().map_or(0, Vec::len);
-    forecast.check(n)?;
-    let members: Vec<usize> = forecast.losses.iter().map(|&(index, _)| index).collect();
-    let regrets: Vec<f64> = forecast.losses.iter().map(|&(_, loss)| previous - loss.get()).collect();
-    let spoken_of: Vec<Vec<f64>> =
-        columns.iter().map(|column| members.iter().map(|&index| column[index]).collect()).collect();
-    let values = implied_without(config, &spoken_of, &regrets, None, scale, new)?;
+    let Spoken { members, columns, regrets } = Spoken::of(forecast, columns, previous)?;
+    let values = implied_without(config, &columns, &regrets, None, scale, new)?;
     let mut without: Vec<Vec<Option<f64>>> = values.iter().map(|&value| vec![value; n]).collect();
     let sigmoids = if new || scale == 0.0 { None } else { shared_sigmoids(config, &regrets, scale) };
     for (place, &member) in members.iter().enumerate() {
         match &sigmoids {
             Some(sigmoids) if members.len() > 2 => {
-                for (without, values) in without.iter_mut().zip(&spoken_of) {
+                for (without, values) in without.iter_mut().zip(&columns) {
                     without[member] = Some(mix_without(values, sigmoids, place));
                 }
             }
             _ => {
-                let left = implied_without(config, &spoken_of, &regrets, Some(place), scale, new)?;
+                let left = implied_without(config, &columns, &regrets, Some(place), scale, new)?;
                 for (without, value) in without.iter_mut().zip(left) {
                     without[member] = value;
                 }
@@ -72,6 +68,40 @@ pub fn regret_implied(
         }
     }
     Ok(RegretImplied { values, without })
+}
+
+/// The values of [`regret_implied`] alone, in time linear in the entries of the forecast. Errors: the same.
+pub fn regret_values(
+    config: &RegretConfig,
+    forecast: &Forecast,
+    columns: &[Vec<f64>],
+    previous: f64,
+    scale: f64,
+    new: bool,
+) -> Result<Vec<Option<f64>>, MathError> {
+    let Spoken { columns, regrets, .. } = Spoken::of(forecast, columns, previous)?;
+    implied_without(config, &columns, &regrets, None, scale, new)
+}
+
+/// What a forecast speaks about.
+struct Spoken {
+    /// Places of the inferers.
+    members: Vec<usize>,
+    /// Their inferences, label by label.
+    columns: Vec<Vec<f64>>,
+    /// Their regrets by the forecast.
+    regrets: Vec<f64>,
+}
+
+impl Spoken {
+    fn of(forecast: &Forecast, columns: &[Vec<f64>], previous: f64) -> Result<Spoken, MathError> {
+        forecast.check(columns.first().map_or(0, Vec::len))?;
+        let members: Vec<usize> = forecast.losses.iter().map(|&(index, _)| index).collect();
+        let regrets = forecast.losses.iter().map(|&(_, loss)| previous - loss.get()).collect();
+        let columns =
+            columns.iter().map(|column| members.iter().map(|&index| column[index]).collect()).collect();
+        Ok(Spoken { members, columns, regrets })
+    }
 }
 
 /// The formula itself, on the entries other than `out`: one value per label, none where no entry is left.

@@ -10,7 +10,7 @@ use crate::error::MathError;
 use crate::real::{Real, func, reals};
 use crate::stats;
 use crate::topic::combine::{Bundle, Forecast, LossForm, Losses, Rule, Synthesis, check_columns, open_plain};
-use crate::topic::forecast::{RegretImplied, regret_implied};
+use crate::topic::forecast::{RegretImplied, regret_implied, regret_values};
 use crate::topic::interval::member_interval;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
@@ -300,6 +300,39 @@ pub fn open<K: Ord>(
     columns: &[Vec<Real>],
     forecasters: &[(K, Forecast)],
 ) -> Result<RegretOpening, MathError> {
+    draw(config, state, inferers, columns, forecasters, Extent::Components)
+}
+
+/// [`open`] without the values that only scores and pay hang on: nothing without a member, nothing with one alone; those
+/// lists are empty or none. What it says is the same to the last bit, and so is every later answer of a state that
+/// [`close`] makes of it, but its cost and its state grow with the members and not with their square. Errors: the same.
+pub fn open_answer<K: Ord>(
+    config: &RegretConfig,
+    state: &RegretState<K>,
+    inferers: &[K],
+    columns: &[Vec<Real>],
+    forecasters: &[(K, Forecast)],
+) -> Result<RegretOpening, MathError> {
+    draw(config, state, inferers, columns, forecasters, Extent::Answer)
+}
+
+/// How much of an epoch is computed.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Extent {
+    /// The network inference, the naive one and what forecasters imply.
+    Answer,
+    /// All of section 4.4.
+    Components,
+}
+
+fn draw<K: Ord>(
+    config: &RegretConfig,
+    state: &RegretState<K>,
+    inferers: &[K],
+    columns: &[Vec<Real>],
+    forecasters: &[(K, Forecast)],
+    extent: Extent,
+) -> Result<RegretOpening, MathError> {
     config.validate()?;
     check_columns(columns, inferers.len())?;
     ascending(inferers.iter(), "inferers")?;
@@ -316,13 +349,25 @@ pub fn open<K: Ord>(
     if n == 1 {
         return Ok(opening);
     }
+    if extent == Extent::Answer {
+        opening.synthesis.columns.iter_mut().for_each(|column| column.one_out_inferers.fill(None));
+    }
 
     let new = state.initial == Real::ZERO;
     let mut all_implied: Vec<RegretImplied> = Vec::with_capacity(forecasters.len());
     for (_, forecast) in forecasters {
-        all_implied.push(match state.previous_loss {
-            Some(previous) => regret_implied(config, forecast, &values, previous.get(), scale, new)?,
-            None => RegretImplied { values: vec![None; labels], without: vec![vec![None; n]; labels] },
+        all_implied.push(match (state.previous_loss, extent) {
+            (Some(previous), Extent::Components) => {
+                regret_implied(config, forecast, &values, previous.get(), scale, new)?
+            }
+            (Some(previous), Extent::Answer) => RegretImplied {
+                values: regret_values(config, forecast, &values, previous.get(), scale, new)?,
+                without: Vec::new(),
+            },
+            (None, extent) => RegretImplied {
+                values: vec![None; labels],
+                without: if extent == Extent::Answer { Vec::new() } else { vec![vec![None; n]; labels] },
+            },
         });
     }
     let implied = &all_implied;
@@ -331,19 +376,20 @@ pub fn open<K: Ord>(
     let wrap = |value: Option<f64>| value.map(|value| Real::named(value, "implied inference")).transpose();
     for (label, column) in opening.synthesis.columns.iter_mut().enumerate() {
         column.implied = implied.iter().map(|one| wrap(one.values[label])).collect::<Result<_, _>>()?;
-        if !active.is_empty() {
+        if extent == Extent::Components && !active.is_empty() {
             opening.one_out_inferer_forecaster[label] = implied
                 .iter()
                 .map(|one| one.without[label].iter().map(|&value| wrap(value)).collect())
                 .collect::<Result<_, _>>()?;
         }
     }
-    if active.len() > 1 {
+    let several = extent == Extent::Components && active.len() > 1;
+    if several {
         opening.one_in_forecasters = vec![vec![None; forecasters.len()]; labels];
     }
     if new {
         // Plain means throughout; the one-out inferer values are the mean rule's own.
-        if active.len() > 1 {
+        if several {
             for (column, one_in) in opening.synthesis.columns.iter_mut().zip(&mut opening.one_in_forecasters)
             {
                 for &place in &active {
@@ -387,6 +433,9 @@ pub fn open<K: Ord>(
         let naive = mix(config, &weights, values.iter().copied());
         column.naive = Real::named(naive, "naive inference")?;
     }
+    if extent == Extent::Answer {
+        return Ok(opening);
+    }
 
     // Without one inferer: everybody else, forecasters re-implied.
     let named = |value: f64| Real::named(value, "network inference").map(Some);
@@ -410,7 +459,7 @@ pub fn open<K: Ord>(
     }
 
     // Without one forecaster, and with one forecaster alone.
-    if active.len() > 1 {
+    if several {
         for &out in &active {
             let name = forecaster_name(out);
             let left = || active.iter().copied().filter(|&place| place != out);

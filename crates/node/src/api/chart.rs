@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use dodona_chain::topics::state::{
-    EPOCHS, Key, NONCES, Part, RECORDS, REGISTRATIONS, Record, TOPICS, Topic, role,
+    Answer as Answered, EPOCHS, Key, NONCES, Part, RECORDS, REGISTRATIONS, Record, TOPICS, Topic, role,
 };
 use dodona_proto::Address;
 use dodona_store::{Snapshot, StoreError};
@@ -27,6 +27,8 @@ const MAX_EPOCHS: usize = 500;
 /// Most members with lines of their own, and how many without being named.
 const MAX_MEMBERS: usize = 40;
 const MEMBERS: usize = 24;
+/// Most labels with lines of their own; those that the newest answer finds most probable, or the first ones.
+const MAX_LABELS: usize = 12;
 /// Contributions read for one answer; a page of a topic with many members ends earlier.
 const MAX_PARTS: usize = 200_000;
 
@@ -43,6 +45,8 @@ struct Asked {
     members: String,
     /// One more, with what the network would have said without it.
     mark: String,
+    /// Labels as a list in JSON; absent: as above.
+    labels: String,
 }
 
 /// One label.
@@ -89,6 +93,8 @@ struct Chart {
     low: Vec<f64>,
     high: Vec<f64>,
     loss: Vec<Option<f64>>,
+    /// Labels of the newest answer, also those that have no column here.
+    labels: usize,
     columns: Vec<Column>,
     members: Vec<Member>,
     others: Others,
@@ -104,15 +110,29 @@ async fn chart(State(node): State<NodeHandle>, Path(id): Path<String>, Query(ask
     if members.len() > MAX_MEMBERS {
         return Err(Problem::bad(format!("{} members: send at most {MAX_MEMBERS}", members.len())));
     }
+    let labels: Vec<String> = match asked.labels.as_str() {
+        "" => Vec::new(),
+        text => serde_json::from_str(text).map_err(|e| Problem::bad(format!("labels: {e}")))?,
+    };
+    if labels.len() > MAX_LABELS {
+        return Err(Problem::bad(format!("{} labels: send at most {MAX_LABELS}", labels.len())));
+    }
     let mark = if asked.mark.is_empty() { None } else { Some(one(&asked.mark)?) };
     let limit = asked.limit.unwrap_or(MAX_EPOCHS).clamp(1, MAX_EPOCHS);
     let answer = aside(move || {
         let read = node.state(0)?;
         let topic = TOPICS.get(&read, &id)?;
         let topic = topic.ok_or_else(|| Status::not_found(format!("topic {id}: not found")))?;
-        Ok::<_, Status>(draw(&read, &topic, asked.from, limit, members, mark)?)
+        Ok::<_, Status>(draw(&read, &topic, asked.from, limit, Chosen { members, labels, mark })?)
     });
     Ok(Json(answer.await??).into_response())
+}
+
+/// Whose lines are drawn; empty lists are filled from the newest answer.
+struct Chosen {
+    members: Vec<Key>,
+    labels: Vec<String>,
+    mark: Option<Key>,
 }
 
 fn draw(
@@ -120,17 +140,23 @@ fn draw(
     topic: &Topic,
     from: u64,
     limit: usize,
-    mut chosen: Vec<Key>,
-    mark: Option<Key>,
+    chosen: Chosen,
 ) -> Result<Chart, StoreError> {
-    if chosen.is_empty() {
-        chosen = heaviest(read, topic)?;
+    let newest = RECORDS.get(read, &(topic.id, topic.last_combined.nonce))?.map(|record| record.answer);
+    let Chosen { mut members, labels, mark } = chosen;
+    if members.is_empty() {
+        members = newest.as_ref().map_or_else(Vec::new, heaviest);
     }
-    chosen.extend(mark.filter(|mark| !chosen.contains(mark)));
+    members.extend(mark.filter(|mark| !members.contains(mark)));
     let first = from.max(topic.oldest);
     let mut chart = Chart { topic_id: topic.id, oldest: topic.oldest, next: first, ..Chart::default() };
-    let mut lines: Vec<Line> = Vec::with_capacity(chosen.len());
-    for account in chosen {
+    chart.labels = newest.as_ref().map_or(0, |answer| answer.columns.len());
+    let labels = match newest {
+        Some(answer) if labels.is_empty() => likeliest(&answer, topic.spec.labels.classification),
+        _ => labels,
+    };
+    let mut lines: Vec<Line> = Vec::with_capacity(members.len());
+    for account in members {
         // Somebody may be both; the names of both roles are given in one registration.
         let registration = REGISTRATIONS.get(read, &(topic.id, role::WORKER, account))?;
         let name = registration.map_or_else(String::new, |r| r.name);
@@ -158,19 +184,29 @@ fn draw(
             continue;
         };
         parts += record.answer.parts.len();
-        add(&mut chart, &mut lines, &places, index, nonce, &record);
+        add(&mut chart, &mut lines, &places, &labels, index, nonce, &record);
     }
     chart.members = lines.into_iter().map(Line::shown).collect();
     Ok(chart)
 }
 
-/// Who has the largest weights in the newest answer.
-fn heaviest(read: &Snapshot, topic: &Topic) -> Result<Vec<Key>, StoreError> {
-    let record = RECORDS.get(read, &(topic.id, topic.last_combined.nonce))?;
-    let mut parts = record.map_or_else(Vec::new, |record| record.answer.parts);
+/// Who has the largest weights in an answer.
+fn heaviest(answer: &Answered) -> Vec<Key> {
+    let mut parts: Vec<&Part> = answer.parts.iter().collect();
     parts.sort_by(|a, b| b.weight.cmp(&a.weight).then(a.account.cmp(&b.account)));
     parts.truncate(MEMBERS);
-    Ok(parts.into_iter().map(|part| part.account).collect())
+    parts.into_iter().map(|part| part.account).collect()
+}
+
+/// The labels of an answer that have columns: of classes the most probable ones, in the order of the answer.
+fn likeliest(answer: &Answered, classes: bool) -> Vec<String> {
+    let mut places: Vec<usize> = (0..answer.columns.len()).collect();
+    if classes && places.len() > MAX_LABELS {
+        places.sort_by_key(|place| std::cmp::Reverse(answer.columns[*place].combined));
+    }
+    places.truncate(MAX_LABELS);
+    places.sort_unstable();
+    places.into_iter().map(|place| answer.columns[place].label.clone()).collect()
 }
 
 /// What one member said and weighed in an epoch, and the answer without it.
@@ -203,6 +239,7 @@ fn add(
     chart: &mut Chart,
     lines: &mut [Line],
     places: &BTreeMap<Key, usize>,
+    labels: &[String],
     index: u64,
     nonce: u64,
     record: &Record,
@@ -219,7 +256,7 @@ fn add(
     chart.low.push(first.interval.p2.get());
     chart.high.push(first.interval.p98.get());
     chart.loss.push(record.outcome.as_ref().map(|outcome| outcome.losses.network.get()));
-    for column in &answer.columns {
+    for column in answer.columns.iter().filter(|column| labels.contains(&column.label)) {
         let place = chart.columns.iter().position(|known| known.label == column.label);
         let place = place.unwrap_or_else(|| {
             // Labels that come later were not there before.

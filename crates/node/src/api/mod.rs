@@ -4,6 +4,8 @@
 
 mod chart;
 mod cosmos;
+#[cfg(test)]
+mod crowd;
 pub(crate) mod events;
 pub(crate) mod gateway;
 pub(crate) mod grpc;
