@@ -13,6 +13,8 @@ export interface Stroke {
   dash?: number[];
   /** Dots instead of a line. */
   dots?: boolean;
+  /** Small open circles instead of a line. */
+  ring?: boolean;
   shown?: boolean;
 }
 
@@ -60,7 +62,7 @@ export function thinned(x: number[], strokes: Stroke[], min: number, max: number
       }
       // A rising line begins at its least value, a falling one at its greatest.
       const falls = (stroke.values[at] ?? 0) > (stroke.values[end - 1] ?? 0);
-      if (stroke.dots) out[i + 1]?.push(null, last);
+      if (stroke.dots || stroke.ring) out[i + 1]?.push(null, last);
       else out[i + 1]?.push(falls ? greatest : least, falls ? least : greatest);
     });
   }
@@ -77,7 +79,7 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
   const zoomed = useRef(false);
   const span = useRef(last);
   // What makes another chart; new values only move the one that is there.
-  const shape = JSON.stringify([strokes.map((s) => [s.name, s.colour, s.dots]), band, unit, range, height]);
+  const shape = JSON.stringify([strokes.map((s) => [s.name, s.colour, s.dots, s.ring]), band, unit, range, height]);
 
   const newest = () => {
     const first = x[0] ?? 0;
@@ -109,7 +111,7 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
           cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, bind: { dblclick: () => null } },
           scales: { x: { time: false }, y: range ? { range } : {} },
           axes: [
-            { ...axis, values: (_, at) => at.map((v) => (Number.isInteger(v) ? String(v) : "")) },
+            { ...axis, size: 30, values: (_, at) => at.map((v) => (Number.isInteger(v) ? String(v) : "")) },
             { ...axis, size: 64, values: (_, at) => at.map((v) => (unit === "%" ? `${Math.round(v * 100)} %` : v.toLocaleString("en", { maximumSignificantDigits: 6 }).replaceAll(",", "\u202f"))) },
           ],
           series: [
@@ -118,9 +120,10 @@ export function Lines({ label, x, strokes, band, unit, height, last, range }: Li
               label: s.name,
               show: s.shown !== false,
               stroke: colour(s.colour),
-              width: s.dots ? 0 : (s.width ?? 1),
+              width: s.dots || s.ring ? 0 : (s.width ?? 1),
               ...(s.dash ? { dash: s.dash } : {}),
-              points: s.dots ? { show: true, size: 6, fill: colour(s.colour), stroke: colour("--paper"), width: 1 } : { show: false },
+              points: s.dots ? { show: true, size: 6, fill: colour(s.colour), stroke: colour("--paper"), width: 1 }
+                : s.ring ? { show: true, size: 5, fill: colour("--card"), stroke: colour(s.colour), width: 1.2 } : { show: false },
             })),
           ],
           bands: band ? [{ series: [band[1] + 1, band[0] + 1], fill }] : [],

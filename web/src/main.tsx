@@ -138,7 +138,7 @@ function Search() {
   };
   return (
     <form class="search" role="search" onSubmit={submit}>
-      <input name="q" type="search" maxLength={100} aria-label="Search: height, hash, address, topic, subnet or member" placeholder="height, hash, address, name" autocomplete="off" />
+      <input name="q" type="search" maxLength={100} aria-label="Search: height, hash, address, topic, subnet or member" placeholder="name, height, address, hash" autocomplete="off" />
       <button type="submit">Search</button>
       <span role="status" class="note">{said}</span>
     </form>

@@ -12,8 +12,10 @@ export interface Topic extends QueryTopicResponse { spec: TopicSpec }
 
 /** What another rule would have said, and with which loss beside that of the answers that were given. */
 export interface Otherwise {
-  rule: string; since_epoch: number | null; complete: boolean; scored: number; mean_loss: number | null;
+  rule: string; since_epoch: number | null; newest_epoch: number | null; scored: number; mean_loss: number | null;
   given_mean_loss: number | null; height: number;
+  /** Steps of epochs that the node has still to compute, and epochs whose inputs it does not keep. */
+  steps_left: number; missing: number;
   epochs: { epoch: number; columns: { label: string; combined: number }[]; loss: number | null }[];
 }
 
@@ -21,6 +23,8 @@ export interface Otherwise {
 export interface Chart {
   oldest: number; next: number; epochs: number[]; nonces: number[]; scored: boolean[]; naive: number[]; mean: number[];
   median: number[]; low: number[]; high: number[]; loss: (number | null)[];
+  /** Labels of the newest answer; those with a column are the most probable ones. */
+  labels: number;
   columns: { label: string; combined: (number | null)[]; truth: (number | null)[] }[];
   members: Drawn[];
   others: { count: number[]; low: (number | null)[]; high: (number | null)[]; weight: number[] };
@@ -246,8 +250,8 @@ export function useOtherwise(topic: Topic | null, rule: string, from: number, li
         if (newest !== undefined) mine.next = Math.max(mine.next, newest);
         for (const epoch of mine.said.keys()) if (epoch < from) mine.said.delete(epoch);
         set({ key, told, error: "" });
-        // A full page, or a memory that is still catching up: there is more at once.
-        if (told.epochs.length >= PAGE * 4 || !told.complete) more((n) => n + 1);
+        // Another page, or a memory that is still catching up: there is more at once.
+        if (told.steps_left > 0 || (newest !== undefined && told.newest_epoch !== null && newest < told.newest_epoch)) more((n) => n + 1);
       })
       .catch((error: Error) => set((old) => ({ key, told: old.key === key ? old.told : null, error: error instanceof Refused ? error.message : "" })))
       .finally(() => (busy.current = false));
@@ -298,7 +302,7 @@ export function join(chart: Chart | null, found: Chart): Chart {
  */
 export function useChart(topic: Topic | null, mark: string, all: boolean, beat: string, life: number): { chart: Chart | null; loading: boolean } {
   const [state, set] = useState<{ key: string; chart: Chart | null }>({ key: "", chart: null });
-  const kept = useRef<{ key: string; chart: Chart | null; from: number; final: number; members: string }>({ key: "", chart: null, from: 0, final: 0, members: "" });
+  const kept = useRef<{ key: string; chart: Chart | null; from: number; final: number; members: string; labels: string }>({ key: "", chart: null, from: 0, final: 0, members: "", labels: "" });
   const busy = useRef(false);
   const [again, more] = useState(0);
   const key = topic ? `${topic.topic_id}/${mark}/${life}/${all}` : "";
@@ -306,15 +310,16 @@ export function useChart(topic: Topic | null, mark: string, all: boolean, beat: 
     if (!topic || busy.current) return;
     if (kept.current.key !== key) {
       const from = all ? 0 : Math.max(0, topic.epochs_opened - COLUMNS);
-      kept.current = { key, chart: null, from, final: from, members: "" };
+      kept.current = { key, chart: null, from, final: from, members: "", labels: "" };
     }
     busy.current = true;
     const mine = kept.current;
     const read = async () => {
       for (;;) {
         const marked = mark ? `&mark=${encodeURIComponent(mark)}` : "";
-        const found = await page<Chart>(`/topics/${topic.topic_id}/chart?from=${mine.final}&limit=${COLUMNS}&members=${mine.members}${marked}`);
-        // Whoever has a line keeps it: another choice would leave gaps.
+        const found = await page<Chart>(`/topics/${topic.topic_id}/chart?from=${mine.final}&limit=${COLUMNS}&members=${mine.members}${marked}${mine.labels}`);
+        // Whoever has a line keeps it, and so do labels: another choice would leave gaps.
+        if (found.columns.length > 0 && found.labels > found.columns.length) mine.labels ||= `&labels=${encodeURIComponent(JSON.stringify(found.columns.map((c) => c.label)))}`;
         mine.members ||= found.members.filter((m) => m.address !== mark).map((m) => m.address).join(",");
         mine.chart = join(mine.chart, found);
         // Asked again from the first epoch that is not scored yet, or void meanwhile.

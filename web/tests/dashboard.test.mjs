@@ -79,9 +79,9 @@ async function end(signal) {
 const go = (hash) => page.goto(`http://127.0.0.1:${port}/${hash}`);
 const height = async () => Number(await page.locator("#height").textContent());
 /** The text of an element, once it matches. */
-const sees = (selector, pattern) =>
+const sees = (selector, pattern, on = page) =>
   until(`${selector} to match ${pattern}`, async () => {
-    const text = await page.locator(selector).first().textContent({ timeout: 1_000 });
+    const text = await on.locator(selector).first().textContent({ timeout: 1_000 });
     return pattern.test(text) ? text : null;
   });
 
@@ -259,6 +259,13 @@ test("what the other rule would have said is computed from the recorded inputs, 
   await go("#/topic/1");
   await page.check("text=what regret would have said");
   await sees("main", /Rule regret, with the chain’s own code.*mean loss [\d\u202f.]+ against/s);
+  // Classes: a probability of every label.
+  const classes = (await api("/topics/2/otherwise?rule=regret&limit=500")).epochs;
+  assert.ok(classes.length > 20);
+  for (const e of classes) assert.ok(Math.abs(e.columns.reduce((sum, c) => sum + c.combined, 0) - 1) < 1e-9, `epoch ${e.epoch}`);
+  await go("#/topic/2");
+  await page.check("text=what regret would have said");
+  await sees("main", /Rule regret, with the chain’s own code.*mean loss [\d\u202f.]+ against/s);
   for (const [path, said] of [["/topics/1/otherwise?rule=mean", /send power or regret/], ["/topics/99/otherwise?rule=power", /not found/], ["/topics/1/chart?members=x", /member `x`/]]) {
     assert.match((await api(path)).error, said);
   }
@@ -291,94 +298,161 @@ test("the node tells of its blocks by itself, and is asked where it cannot", asy
   await other.close();
 });
 
+/** Everything that the wallet can send, once, by whoever signs on this page: a topic funded, stake behind a validator, a reputer and in a subnet, and the way back. */
+async function sendsEverything(on) {
+  const seen = (selector, pattern) => sees(selector, pattern, on);
+  const send = async (outcome) => {
+    await on.click("text=Sign and send");
+    await seen("#outcome", outcome);
+  };
+  const funded = BigInt((await api("/topics/1")).funded);
+  await on.fill("input[name=amount]", "none");
+  await send(/“none” is no amount/);
+  await on.fill("input[name=amount]", "0.25");
+  await send(/done, in block \d+/);
+  assert.equal(BigInt((await api("/topics/1")).funded) - funded, 250_000_000_000_000_000n);
+  await on.check("text=delegate to a validator");
+  await seen("select[name=upon]", /\w/);
+  await send(/done, in block \d+/);
+  await on.check("text=stake behind a reputer");
+  await seen("select[name=upon]", /reputer-1/);
+  await send(/done, in block \d+/);
+  // What is staked earns, and comes back by the same page.
+  const behind = on.locator(".holdings li", { hasText: "validator" });
+  await until("the delegation among what is staked", async () => (await behind.count()) === 1);
+  await behind.locator("input[name=back]").fill("2");
+  await behind.locator("text=Take back").click();
+  await seen("#returned", /cannot be taken back/);
+  await until("a reward of blocks", async () => behind.locator("text=Collect").isEnabled());
+  await behind.locator("text=Collect").click();
+  await seen("#returned", /collected, in block \d+/);
+  await behind.locator("input[name=back]").fill("0.25");
+  await behind.locator("text=Take back").click();
+  await seen("#returned", /on its way back, in block \d+/);
+  await seen(".holdings", /0\.2500 ALLO come back from/);
+  const upon = on.locator(".holdings li", { hasText: "reputer-1 of topic" });
+  await until("a reward of the reputer’s epochs", async () => upon.locator("text=Collect").isEnabled());
+  await upon.locator("text=Collect").click();
+  await seen("#returned", /collected, in block \d+/);
+  await upon.locator("text=Take back").click();
+  await seen("#returned", /on its way back, in block \d+/);
+  await seen(".holdings", /of which 0\.2500 ALLO leave/);
+  // Into a subnet and out again, at a price that is told and limited.
+  await on.check("text=stake in a subnet");
+  await seen("select[name=upon]", /uid 0/);
+  await on.fill("input[name=amount]", "5000000");
+  await send(/(fund|balance|spend|hold)/i);
+  await on.fill("input[name=amount]", "1");
+  await seen(".terms", /it brings [\d.]+ of its token for 1\.0000 ALLO, [\d.]+ ALLO each/);
+  await on.fill("input[name=limit]", "0.000001");
+  await seen(".terms", /At this limit nothing is traded now/);
+  await on.fill("input[name=limit]", "cheap");
+  await send(/“cheap” is no price/);
+  await on.fill("input[name=limit]", "");
+  await send(/done: bought [\d.]+ of its token for [\d.]+ ALLO after the fee, in block \d+/);
+  const row = on.locator(".holdings li", { hasText: "subnet 1" });
+  await until("the stake in the subnet", async () => (await row.count()) === 1);
+  const { hotkey, amount } = (await api(`/subnets/holdings?coldkey=${await on.locator("a[href^='#/account/']").first().getAttribute("title")}`)).holdings[0];
+  await row.locator("summary").click();
+  await until("what its sale would bring", async () => /it brings [\d.]+ ALLO for [\d.]+ of its token/.test(await row.locator(".terms").textContent()));
+  const limit = Number(await row.locator("input[name=limit]").inputValue());
+  assert.ok(limit > 0 && limit < Number((await api("/subnets/1")).price), `the limit ${limit} is below the price`);
+  await row.locator("input[name=sell]").fill("999");
+  await row.locator("button").click();
+  await seen("#sold", /“999” cannot be taken back/);
+  await row.locator("input[name=sell]").fill("0.4");
+  await row.locator("input[name=limit]").fill("999999");
+  await row.locator("button").click();
+  await seen("#sold", /nothing was traded at this limit, 0\.4000 of its token stay staked, in block \d+/);
+  await row.locator("input[name=limit]").fill("");
+  await row.locator("button").click();
+  await seen("#sold", /done: sold 0\.4000 of its token for [\d.]+ ALLO before the fee, in block \d+/);
+  const coldkey = await on.locator("a[href^='#/account/']").first().getAttribute("title");
+  const left = (await api(`/subnets/holdings?coldkey=${coldkey}`)).holdings.find((h) => h.hotkey === hotkey);
+  assert.ok(Number(left.amount) < Number(amount) - 3.9e8, `${left.amount} of ${amount} are left`);
+}
+
 test("a test wallet made in the page funds a topic, delegates, stakes, collects and takes back", async () => {
   await go("#/wallet/fund/1");
   await page.click("text=Make a test wallet");
   await sees("#balance", /1\u202f000\.0000 ALLO|[1-9]\d*\.\d{4} ALLO/);
-  const funded = BigInt((await api("/topics/1")).funded);
-  await page.fill("input[name=amount]", "none");
-  await page.click("text=Sign and send");
-  await sees("#outcome", /“none” is no amount/);
-  await page.fill("input[name=amount]", "0.25");
-  await page.click("text=Sign and send");
-  await sees("#outcome", /done, in block \d+/);
-  assert.equal(BigInt((await api("/topics/1")).funded) - funded, 250_000_000_000_000_000n);
-  await page.check("text=delegate to a validator");
-  await sees("select[name=upon]", /\w/);
-  await page.click("text=Sign and send");
-  await sees("#outcome", /done, in block \d+/);
-  await page.check("text=stake behind a reputer");
-  await sees("select[name=upon]", /reputer-1/);
-  await page.click("text=Sign and send");
-  await sees("#outcome", /done, in block \d+/);
-  // What is staked earns, and comes back by the same page.
-  const behind = page.locator(".holdings li", { hasText: "validator" });
-  await until("the delegation among what is staked", async () => (await behind.count()) === 1);
-  await behind.locator("input[name=back]").fill("2");
-  await behind.locator("text=Take back").click();
-  await sees("#returned", /cannot be taken back/);
-  await behind.locator("input[name=back]").fill("0.25");
-  await behind.locator("text=Take back").click();
-  await sees("#returned", /on its way back, in block \d+/);
-  await sees(".holdings", /0\.2500 ALLO come back from/);
-  const upon = page.locator(".holdings li", { hasText: "reputer-1 of topic" });
-  await until("a reward of the reputer’s epochs", async () => upon.locator("text=Collect").isEnabled());
-  await upon.locator("text=Collect").click();
-  await sees("#returned", /collected, in block \d+/);
-  await upon.locator("text=Take back").click();
-  await sees("#returned", /on its way back, in block \d+/);
-  await sees(".holdings", /of which 0\.2500 ALLO leave/);
-  await page.check("text=stake in a subnet");
-  await sees("select[name=upon]", /uid 0/);
-  await page.fill("input[name=amount]", "5000000");
-  await page.click("text=Sign and send");
-  await sees("#outcome", /(fund|balance|spend|hold)/i);
-  await page.fill("input[name=amount]", "1");
-  await page.click("text=Sign and send");
-  await sees("#outcome", /done, in block \d+/);
-  await page.click("#outcome a");
+  await sendsEverything(page);
+  await page.click("#sold a");
   await sees(".verdict", /It took effect/);
   const secret = await page.evaluate(() => sessionStorage.getItem("dodona-test-key"));
   assert.match(secret, /^[0-9a-f]{64}$/);
 });
 
-test("Keplr is told about the chain, and what it signs is accepted", async () => {
-  // A stand-in with a key of its own; it signs what it is shown, and nothing else of Keplr is imitated.
+/** What hardware wallets sign: JSON with sorted keys, without what HTML could take for its own. Written independently of the page. */
+function sortedJson(value) {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(",")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value).replace(/[<>&]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
+  return `{${Object.keys(value).sort().map((key) => `${JSON.stringify(key)}:${sortedJson(value[key])}`).join(",")}}`;
+}
+
+/** A page with a stand-in for Keplr, whose key is its own; it signs what it is shown, and nothing else of Keplr is imitated. */
+async function withKeplr(ledger) {
   const secret = secp256k1.utils.randomSecretKey();
   const other = await browser.newPage();
+  other.setDefaultTimeout(PATIENCE);
   other.on("pageerror", (error) => troubles.push(error.message));
   const seen = [];
+  const sign = (bytes) => Buffer.from(secp256k1.sign(bytes, secret, { lowS: true })).toString("base64");
   await other.exposeFunction("askStandIn", (what, value) => {
     seen.push([what, value]);
+    if (what === "amino") return sign(Buffer.from(sortedJson(value)));
     if (what !== "sign") return Array.from(secp256k1.getPublicKey(secret, true));
     const length = (n) => (n < 128 ? [n] : [(n & 127) | 128, ...length(n >> 7)]);
     const field = (at, bytes) => [(at << 3) | 2, ...length(bytes.length), ...bytes];
     const number = Number(value.accountNumber);
     const doc = [...field(1, value.body), ...field(2, value.auth), ...field(3, Buffer.from(value.chainId)), ...(number ? [32, ...length(number)] : [])];
-    return Buffer.from(secp256k1.sign(Uint8Array.from(doc), secret, { lowS: true })).toString("base64");
+    return sign(Uint8Array.from(doc));
   });
   const own = bech32("allo", ripemd160(sha256(secp256k1.getPublicKey(secret, true))));
-  await other.addInitScript((address) => {
+  await other.addInitScript(([address, ledger]) => {
     globalThis.keplr = {
       experimentalSuggestChain: async (card) => void (await globalThis.askStandIn("suggest", card)),
       enable: async (chain) => void (await globalThis.askStandIn("enable", chain)),
-      getKey: async (chain) => ({ name: "stand-in", bech32Address: address, pubKey: Uint8Array.from(await globalThis.askStandIn("key", chain)) }),
+      getKey: async (chain) => ({ name: "stand-in", bech32Address: address, isNanoLedger: ledger, pubKey: Uint8Array.from(await globalThis.askStandIn("key", chain)) }),
       signDirect: async (chain, from, doc) => {
+        if (ledger) throw new Error("a Ledger signs no bytes");
         const signature = await globalThis.askStandIn("sign", { chainId: doc.chainId, accountNumber: String(doc.accountNumber), body: Array.from(doc.bodyBytes), auth: Array.from(doc.authInfoBytes) });
         return { signed: doc, signature: { signature } };
       },
+      // Whoever holds the Ledger may change the fee and the memo.
+      signAmino: async (chain, from, doc) => {
+        const signed = { ...doc, memo: "<seen & signed>", fee: { ...doc.fee, gas: String(Number(doc.fee.gas) + 1) } };
+        return { signed, signature: { signature: await globalThis.askStandIn("amino", signed) } };
+      },
     };
-  }, own);
+  }, [own, ledger]);
   await other.goto(`http://127.0.0.1:${port}/#/wallet/fund/1`);
-  other.setDefaultTimeout(PATIENCE);
   await other.click("text=Connect Keplr");
-  await until("the first tokens", async () => /ALLO/.test(await other.locator("#balance").textContent({ timeout: 1_000 })));
+  await sees("#balance", /ALLO/, other);
+  return { other, seen };
+}
+
+test("Keplr is told about the chain, and what it signs is accepted", async () => {
+  const { other, seen } = await withKeplr(false);
   await other.click("text=Sign and send");
-  await until("its transaction", async () => /done, in block/.test(await other.locator("#outcome").textContent()));
+  await sees("#outcome", /done, in block/, other);
   const card = seen.find(([what]) => what === "suggest")[1];
   assert.equal(card.chainId, (await api("/status")).chain_id);
   assert.equal(card.bech32Config.bech32PrefixAccAddr, "allo");
   assert.deepEqual(seen.map(([what]) => what), ["suggest", "enable", "key", "sign"]);
+  await other.close();
+});
+
+test("a Ledger behind Keplr signs JSON, for everything that the wallet sends", async () => {
+  const { other, seen } = await withKeplr(true);
+  await sees("main", /Keplr, stand-in, on a Ledger/, other);
+  await sendsEverything(other);
+  const signed = seen.filter(([what]) => what === "amino").map(([, doc]) => doc.msgs[0].type);
+  assert.deepEqual([...new Set(signed)].sort(), [
+    "/dodona.subnets.v1.MsgStake", "/dodona.subnets.v1.MsgUnstake", "/dodona.topics.v1.MsgClaimDelegateRewards", "/dodona.topics.v1.MsgDelegateStake",
+    "/dodona.topics.v1.MsgFundTopic", "/dodona.topics.v1.MsgRemoveDelegateStake", "cosmos-sdk/MsgDelegate", "cosmos-sdk/MsgUndelegate", "cosmos-sdk/MsgWithdrawDelegationReward",
+  ]);
+  assert.ok(!seen.some(([what]) => what === "sign"));
   await other.close();
 });
 

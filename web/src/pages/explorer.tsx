@@ -144,15 +144,25 @@ function sentence(event: Event): string {
   const of = Object.fromEntries(event.attributes.map((a) => [a.key, a.value]));
   const who = (key: string) => short(of[key] ?? "?");
   const money = (key: string) => `${allo(of[key] ?? "0")} ALLO`;
+  const tokens = (key: string, unit = "of its token") => `${token(of[key] ?? "0")} ${unit}`;
   switch (event.kind) {
     case "epoch_opened": return `Topic ${of["topic_id"]} asks: epoch with nonce ${of["nonce"]}, answers until block ${of["worker_last"]}, truth in blocks ${of["truth_first"]} to ${of["truth_last"]}`;
-    case "epoch_combined": return `Topic ${of["topic_id"]} combined ${of["members"]} answers of nonce ${of["nonce"]} into ${of["value"]}`;
+    case "epoch_combined": return `Topic ${of["topic_id"]} combined ${of["members"]} answers of nonce ${of["nonce"]} into ${(of["value"] ?? "").split(" ").map((v) => number(Number(v))).join(", ")}`;
+    case "epoch_resisted": return `Topic ${of["topic_id"]}: a second answer of nonce ${of["nonce"]}, by the ${of["members"]} that are no outliers`;
     case "epoch_scored": return `Topic ${of["topic_id"]} scored nonce ${of["nonce"]}: truth ${of["truth"]}, loss ${number(Number(of["loss"]))}, ${money("reward")} to share`;
     case "epoch_void": return `Topic ${of["topic_id"]}: nonce ${of["nonce"]} counts for nothing`;
     case "truth_opened": return `Topic ${of["topic_id"]} takes the truth of nonce ${of["nonce"]} until block ${of["truth_last"]}`;
     case "topic_weighed": return `Topic ${of["topic_id"]} weighs ${number(Number(of["weight"]))}`;
     case "reputer_paid": return `${who("reputer")} was paid ${money("own")} for the truth of topic ${of["topic_id"]}`;
     case "payload": return `${who("worker")} answered topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
+    case "topic_funded": return `Topic ${of["topic_id"]} was funded with ${money("amount")}`;
+    case "stake_ordered": return `${who("coldkey")} buys of the token of subnet ${of["netuid"]} for ${tokens("amount", "ALLO")}, at the end of the block`;
+    case "unstake_ordered": return `${who("coldkey")} sells ${tokens("amount")} of subnet ${of["netuid"]}, at the end of the block`;
+    case "subnet_trade": return of["side"] === "sold"
+      ? `Subnet ${of["netuid"]}: ${who("coldkey")} sold ${tokens("paid")} for ${tokens("received", "ALLO")} before the fee`
+      : `Subnet ${of["netuid"]}: ${who("coldkey")} bought ${tokens("received")} for ${tokens("paid", "ALLO")} after the fee`;
+    case "subnet_cleared": return `Subnet ${of["netuid"]} settled its trades at ${number(Number(of["price"]))} ALLO each: ${of["buys"]} bought, ${of["sells"]} sold`;
+    case "subnet_epoch": return `Subnet ${of["netuid"]} paid its epoch ${of["epoch"]}: ${tokens("miners", "to miners")}, ${tokens("validators", "to validators")}, ${tokens("root", "to stake at the root")}, ${tokens("owner", "to the owner")}`;
     case "seal": return `${who("worker")} sealed an answer to topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
     case "seal_unopened": return `${who("worker")} never opened its seal for topic ${of["topic_id"]}, nonce ${of["nonce"]}: scored like a loss of ${number(Number(of["loss"]))}`;
     case "report": return `${who("reputer")} told the truth of topic ${of["topic_id"]}, nonce ${of["nonce"]}`;
@@ -166,6 +176,8 @@ type Message = Record<string, unknown> & { "@type"?: string };
 function deed(m: Message): string {
   const type = String(m["@type"] ?? "?").split(".").pop() ?? "?";
   const text = (key: string) => String(m[key] ?? "?");
+  const money = (key: string) => `${allo(text(key))} ALLO`;
+  const coin = () => `${allo(String((m["amount"] as { amount?: string } | undefined)?.amount ?? "0"))} ALLO`;
   const who = short(String(m["sender"] ?? m["from_address"] ?? m["delegator_address"] ?? "somebody"));
   switch (type) {
     case "MsgSubmitPayload": {
@@ -176,8 +188,16 @@ function deed(m: Message): string {
     }
     case "MsgSealPayload": return `${who} seals an answer to topic ${text("topic_id")}, nonce ${text("nonce")}`;
     case "MsgOpenPayload": return `${who} opens a sealed answer`;
-    case "MsgSubmitTruth":
-    case "MsgReport": return `${who} says what was true for topic ${text("topic_id")}, nonce ${text("nonce")}`;
+    case "MsgReportTruth": return `${who} says what was true for topic ${text("topic_id")}, nonce ${text("nonce")}`;
+    case "MsgFundTopic": return `${who} funds topic ${text("topic_id")} with ${money("amount")}`;
+    case "MsgDelegateStake": return `${who} stakes ${money("amount")} behind reputer ${short(text("reputer"))} of topic ${text("topic_id")}`;
+    case "MsgRemoveDelegateStake": return `${who} asks ${money("amount")} back from reputer ${short(text("reputer"))} of topic ${text("topic_id")}`;
+    case "MsgClaimDelegateRewards": return `${who} collects what reputer ${short(text("reputer"))} of topic ${text("topic_id")} earned for it`;
+    case "MsgDelegate": return `${who} delegates ${coin()} to validator ${short(text("validator_address"))}`;
+    case "MsgUndelegate": return `${who} asks ${coin()} back from validator ${short(text("validator_address"))}`;
+    case "MsgWithdrawDelegatorReward": return `${who} collects what validator ${short(text("validator_address"))} earned for it`;
+    case "MsgStake": return `${who} stakes ${money("amount")} in subnet ${text("netuid")}, upon ${short(text("hotkey"))}${m["limit_price"] ? `, at ${text("limit_price")} ALLO each or less` : ""}`;
+    case "MsgUnstake": return `${who} takes ${m["amount"] ? token(text("amount")) : "everything"} out of ${Number(m["netuid"] ?? 0) === 0 ? "the root" : `subnet ${text("netuid")}`}, from ${short(text("hotkey"))}${m["limit_price"] ? `, at ${text("limit_price")} ALLO each or more` : ""}`;
     case "MsgSend": {
       const coins = (m["amount"] as { amount: string; denom: string }[] | undefined) ?? [];
       return `${who} sends ${coins.map((c) => (c.denom === "uallo" ? `${allo(c.amount)} ALLO` : `${c.amount} ${c.denom}`)).join(", ")} to ${short(text("to_address"))}`;

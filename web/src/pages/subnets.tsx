@@ -29,6 +29,7 @@ export function Subnets({ pulse }: { pulse: Pulse }) {
   return (
     <>
       <h1>Subnets <small>markets in which validators judge what miners make</small></h1>
+      <p class="note">Emission flows into every subnet’s pool, and to its miners and validators by that judgement, in a token of the subnet’s own. Whoever stakes in a subnet buys that token from the pool: its price says how much ALLO one is worth.</p>
       <dl class="figures row">
         <Figure name="subnets, of at most">{value.subnets.length} of {value.limit}</Figure>
         <Figure name="a new one costs"><span title={exactAllo(value.create_cost)}>{allo(value.create_cost)} ALLO</span></Figure>
@@ -37,7 +38,7 @@ export function Subnets({ pulse }: { pulse: Pulse }) {
       </dl>
       {value.subnets.length === 0 ? <p class="empty">There is no subnet yet. Somebody has to create the first: <code>dodona subnet create NAME --hotkey KEY --key OWNER</code></p> : (
         <Scroll name="All subnets"><table>
-          <thead><tr><th scope="col">subnet</th><th scope="col" class="say">state</th><th scope="col">price, ALLO</th><th scope="col">in the pool, ALLO</th><th scope="col">into the pool, ALLO a block</th><th scope="col">neurons</th><th scope="col">to register, ALLO</th><th scope="col">next epoch</th><th scope="col">leaves as</th></tr></thead>
+          <thead><tr><th scope="col">subnet</th><th scope="col" class="say">state</th><th scope="col">price, ALLO</th><th scope="col">in the pool, ALLO</th><th scope="col" title="the subnet’s part of the emission of every block">ALLO a block</th><th scope="col">neurons</th><th scope="col">to register, ALLO</th><th scope="col">next epoch</th><th scope="col" title="its place among the subnets that may have to make room for a new one">leaves as</th></tr></thead>
           <tbody>{value.subnets.map((s) => (
             <tr key={s.netuid}>
               <th scope="row"><a href={`#/subnet/${s.netuid}`}>{s.netuid} · {called(s)}</a></th><td class="say">{s.state}</td>

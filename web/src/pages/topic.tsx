@@ -38,7 +38,7 @@ export function TopicPage({ id, why, mark, pulse }: { id: string; why: string[] 
       <Headline topic={topic} epochs={epochs} loading={loading} />
       <div class="grid">
         <div class="wide">
-          {topic.spec.classification ? <Classes topic={topic} chart={chart} all={setAll} /> : <Values topic={topic} chart={chart} rows={board.value?.rows ?? []} epochs={epochs} own={own.mark ?? ""} all={setAll} pulse={pulse} />}
+          {topic.spec.classification ? <Classes topic={topic} chart={chart} all={setAll} pulse={pulse} /> : <Values topic={topic} chart={chart} rows={board.value?.rows ?? []} epochs={epochs} own={own.mark ?? ""} all={setAll} pulse={pulse} />}
           <Weights chart={chart} />
         </div>
         <aside>
@@ -101,12 +101,31 @@ function Span({ value, set }: { value: number; set: (n: number) => void }) {
 /** The rule that a topic does not use: what would it have said? */
 const OTHER: Record<string, string> = { power: "regret", regret: "power", median: "power", mean: "power" };
 
-const NONE: Chart = { oldest: 0, next: 0, epochs: [], nonces: [], scored: [], naive: [], mean: [], median: [], low: [], high: [], loss: [], columns: [], members: [], others: { count: [], low: [], high: [], weight: [] } };
+const otherRule = (topic: Topic) => OTHER[RULES[topic.spec.rule] ?? ""] ?? "power";
+
+/** How the other rule fared, how far it has been computed, or why it cannot be. */
+function OtherTold({ rule, other: { told, error } }: { rule: string; other: ReturnType<typeof useOtherwise> }) {
+  if (error) return <p class="note" role="status">Rule {rule}: {error}</p>;
+  if (!told) return <p class="note" role="status">Computing what the rule {rule} would have said…</p>;
+  const [own, given] = [told.mean_loss, told.given_mean_loss];
+  return (
+    <p class="note" role="status">
+      Rule {rule}, with the chain’s own code on the recorded inputs{told.since_epoch ? ` since epoch ${told.since_epoch}` : " of every epoch"}:{" "}
+      {told.scored && own !== null && given !== null && given !== 0
+        ? <>mean loss <b>{number(own)}</b> against {number(given)} of the answers that were given, <b>{percent(Math.abs(own / given - 1))} {own > given ? "worse" : "better"}</b> over {told.scored} epochs</>
+        : "no epoch was scored yet"}
+      {told.missing ? `; the node does not keep the inputs of ${told.missing} of them, which are left out` : ""}
+      {told.steps_left ? `; still computing, ${told.steps_left} steps to go` : ""}.
+    </p>
+  );
+}
+
+const NONE: Chart = { oldest: 0, next: 0, epochs: [], nonces: [], scored: [], naive: [], mean: [], median: [], low: [], high: [], loss: [], labels: 0, columns: [], members: [], others: { count: [], low: [], high: [], weight: [] } };
 
 function Values({ topic, chart, rows, epochs, own, all, pulse }: { topic: Topic; chart: Chart | null; rows: Row[]; epochs: Epoch[]; own: string; all: (on: boolean) => void; pulse: Pulse }) {
   const [last, setLast] = useState(100);
   const [shown, show] = useState({ members: true, naive: false, mean: false, median: false, other: false });
-  const rule = OTHER[RULES[topic.spec.rule] ?? ""] ?? "power";
+  const rule = otherRule(topic);
   const drawn = chart ?? NONE;
   const other = useOtherwise(shown.other ? topic : null, rule, drawn.epochs[0] ?? 0, pulse.life);
   const answered = epochs.filter((e) => e.combined_at > 0);
@@ -148,10 +167,7 @@ function Values({ topic, chart, rows, epochs, own, all, pulse }: { topic: Topic;
         {owner ? <><span><i class="mark own" aria-hidden="true" />{owner}</span><span><i class="mark without" aria-hidden="true" />network without it</span></> : null}
         <Span value={last} set={(n) => { setLast(n); all(n === 0); }} />
       </div>
-      {shown.other ? <p class="note" role="status">{other.error ? `Rule ${rule}: ${other.error}` : !other.told ? `Computing what the rule ${rule} would have said…` : (
-        <>Rule {rule}, with the chain’s own code on the recorded inputs{other.told.since_epoch ? ` since epoch ${other.told.since_epoch}` : " of every epoch"}: {other.told.scored && other.told.mean_loss !== null && other.told.given_mean_loss
-          ? <>mean loss <b>{number(other.told.mean_loss)}</b> against {number(other.told.given_mean_loss)} of the answers that were given, <b>{percent(Math.abs(other.told.mean_loss / other.told.given_mean_loss - 1))} {other.told.mean_loss > other.told.given_mean_loss ? "worse" : "better"}</b> over {other.told.scored} epochs</> : "no epoch was scored yet"}{other.told.complete ? "" : "; still computing"}.</>
-      )}</p> : null}
+      {shown.other ? <OtherTold rule={rule} other={other} /> : null}
       {own && !owner ? <p class="note" role="status">{own} has not answered this topic yet. Its line appears with its first answer that counts.</p> : null}
       <Lines height={340} last={last} x={drawn.epochs} strokes={strokes} band={[band, band + 1]} unit={topic.spec.unit}
         label={drawn.epochs.length ? `Line chart of ${drawn.epochs.length} epochs up to epoch ${drawn.epochs[drawn.epochs.length - 1]}: truth, network inference with its 95 % band, and ${drawn.members.length} members, in ${topic.spec.unit}. The newest inference is ${number(drawn.columns[0]?.combined[drawn.epochs.length - 1])}.` : "No epochs yet"} />
@@ -172,20 +188,31 @@ function Table({ epochs, unit }: { epochs: Epoch[]; unit: string }) {
   );
 }
 
-const LABEL_STROKES: [string, number[] | undefined][] = [["--label0", undefined], ["--label1", [8, 4]], ["--label2", [2, 3]], ["--label3", [10, 3, 2, 3]]];
+/** Colour and stroke of a label: the first sixteen differ. */
+const labelStyle = (i: number) => ({ colour: i % 4, stroke: (i + Math.floor(i / 4)) % 4 });
+const DASHES: (number[] | undefined)[] = [undefined, [8, 4], [2, 3], [10, 3, 2, 3]];
+const BORDERS = ["solid", "dashed", "dotted", "double"];
 
-function Classes({ topic, chart, all }: { topic: Topic; chart: Chart | null; all: (on: boolean) => void }) {
+function Classes({ topic, chart, all, pulse }: { topic: Topic; chart: Chart | null; all: (on: boolean) => void; pulse: Pulse }) {
   const [last, setLast] = useState(50);
+  const [asked, ask] = useState(false);
+  const rule = otherRule(topic);
   const drawn = chart ?? NONE;
+  const other = useOtherwise(asked ? topic : null, rule, drawn.epochs[0] ?? 0, pulse.life);
   const labels = drawn.columns.map((c) => c.label);
-  const style = (i: number) => LABEL_STROKES[i % LABEL_STROKES.length] ?? ["--label0", undefined];
   const strokes: Stroke[] = drawn.columns.flatMap((column, i): Stroke[] => {
-    const [colour, dash] = style(i);
+    const { colour, stroke } = labelStyle(i);
+    const dash = DASHES[stroke];
     return [
-      { name: column.label, values: column.combined, colour, width: 1.6, ...(dash ? { dash } : {}) },
-      { name: `${column.label} happened`, values: column.combined.map((said, k) => (column.truth[k] === 1 ? said : null)), colour, dots: true },
+      { name: column.label, values: column.combined, colour: `--label${colour}`, width: 1.6, ...(dash ? { dash } : {}) },
+      { name: `${column.label} happened`, values: column.combined.map((said, k) => (column.truth[k] === 1 ? said : null)), colour: `--label${colour}`, dots: true },
     ];
   });
+  // Above the answers that were given, which these often touch.
+  strokes.push(...drawn.columns.map((column, i): Stroke => ({
+    name: `${column.label}, rule ${rule}`, values: drawn.epochs.map((e) => (asked ? (other.said.get(e)?.columns.find((c) => c.label === column.label)?.combined ?? null) : null)),
+    colour: `--label${labelStyle(i).colour}`, ring: true, shown: asked,
+  })));
   // How often something happened, by how probable it was said to be.
   const bins = Array.from({ length: 5 }, (_, i) => ({ from: i / 5, said: 0, happened: 0 }));
   for (const column of drawn.columns) column.combined.forEach((said, k) => {
@@ -200,11 +227,14 @@ function Classes({ topic, chart, all }: { topic: Topic; chart: Chart | null; all
     <section aria-label="Probabilities by label">
       <h2>Probabilities <small>by epoch; a dot marks what happened, at the probability it was given</small></h2>
       <div class="controls">
-        {labels.map((label, i) => <span key={label}><i class={`mark label${i % 4}`} aria-hidden="true" />{label}</span>)}
+        {labels.map((label, i) => <span key={label}><i class="mark" style={{ borderTop: `3px ${BORDERS[labelStyle(i).stroke]} var(--label${labelStyle(i).colour})` }} aria-hidden="true" />{label}</span>)}
+        <label><input type="checkbox" checked={asked} onChange={() => ask(!asked)} /><i class="mark ring" aria-hidden="true" />what {rule} would have said</label>
         <Span value={last} set={(n) => { setLast(n); all(n === 0); }} />
       </div>
+      {asked ? <OtherTold rule={rule} other={other} /> : null}
       <Lines height={340} last={last} x={drawn.epochs} strokes={strokes} unit="%" range={[-0.03, 1.03]}
         label={`Line chart of the probabilities of ${labels.join(", ")} over ${drawn.epochs.length} epochs of ${topic.spec.title}`} />
+      {drawn.labels > labels.length ? <p class="note">The {labels.length} labels that are most probable now have lines; the answer has {drawn.labels}.</p> : null}
       <details><summary>Is 80 % right eight times in ten?</summary>
         <div class="scroll" tabIndex={0} role="region" aria-label="Calibration"><table><thead><tr><th>said</th><th>times</th><th>happened</th></tr></thead><tbody>
           {bins.map((b) => <tr key={b.from}><td>{percent(b.from, 0)} to {percent(b.from + 0.2, 0)}</td><td>{b.said}</td><td>{b.said ? percent(b.happened / b.said, 0) : "–"}</td></tr>)}
@@ -354,13 +384,13 @@ function Board({ topic, rows, newest, own }: { topic: Topic; rows: Row[]; newest
   const sorted = [...rows].sort((a, b) => rank(b) - rank(a) || a.name.localeCompare(b.name));
   return (
     <section aria-label="Leaderboard">
-      <h2>Leaderboard <small>click a name: why?</small></h2>
+      <h2>Leaderboard <small>click a name: why? Pay in ALLO</small></h2>
       <div class="scroll" tabIndex={0} role="region" aria-label="Members of the topic">
         <table class="board">
-          <thead><tr><th scope="col">member</th><th scope="col">role</th><th scope="col">weight</th><th scope="col">mean loss</th><th scope="col" title="smoothed score: what the network's loss gained by it">contribution</th><th scope="col">last pay, ALLO</th><th scope="col">earned, ALLO</th><th scope="col">heard</th><th scope="col">missed</th></tr></thead>
+          <thead><tr><th scope="col">member</th><th scope="col">role</th><th scope="col">weight</th><th scope="col" title="how wrong it was, newer epochs counting more">mean loss</th><th scope="col" title="smoothed score: what the network’s loss gained by it; below 0 the network was better without it">contribution</th><th scope="col" title="in the newest scored epoch">last pay</th><th scope="col">earned</th><th scope="col" title="epochs in which its answer counted">heard</th><th scope="col" title="epochs without an answer since its first">missed</th></tr></thead>
           <tbody>{sorted.map((r) => (
             <tr key={`${r.role}/${r.address}`} class={r.address === own ? "own" : undefined}>
-              <th scope="row"><a href={`#/topic/${topic.topic_id}/why/${r.address}`}>{r.name || r.address.slice(0, 14)}</a></th>
+              <th scope="row"><a href={`#/topic/${topic.topic_id}/why/${r.address}`} title={r.name || r.address}>{r.name || r.address.slice(0, 14)}</a></th>
               <td>{r.role}</td>
               <td class="weight">{r.role === "reputer" ? "–" : <><span class="bar" aria-hidden="true"><i style={{ width: `${Math.min(100, (r.weight ?? 0) * 100)}%` }} /></span><b>{percent(r.weight)}</b></>}</td>
               <td title={String(r.running_loss ?? "")}>{r.role === "reputer" ? "–" : number(r.running_loss)}</td>

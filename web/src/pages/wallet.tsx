@@ -1,55 +1,17 @@
 // The wallet: on a development network a key of this tab, elsewhere Keplr; to delegate, to stake and to fund. The node
 // never sees a key: it is handed signed transactions, like by any wallet.
 import { useEffect, useState } from "preact/hooks";
-import { ask, page, Refused, useAsk, type Pulse, type Receipt, type Row, type Topic } from "../node";
+import { ask, useAsk, type Pulse, type Row, type Topic } from "../node";
 import { Figure } from "../parts";
+import { account, carry, GAS, gasPrice, loadWallet, Said, SENDING, type Card, type Outcome, type Tools } from "../send";
 import { allo, exactAllo, short } from "../units";
 import type { Deed, Keplr, Signer } from "../wallet/wallet";
+import { cleared, SubnetStakes, Terms, useTerms } from "./trade";
 
-const loadWallet = () => import("../wallet/wallet");
-type Tools = Awaited<ReturnType<typeof loadWallet>>;
 /** One for the whole page: whoever has connected stays so while it is open. */
 let connected: Signer | null = null;
 
-interface Card { chain_id: string; development: boolean; fees: { fee_tokens: { average_gas_price: number }[] } }
-interface Info { info: { account_number: string; sequence: string } }
-
-/** Gas of one message, with room; what is not used is paid all the same. */
-const GAS = 300_000;
-/** How long a transaction may take to be in a block, ms. */
-const PATIENCE = 30_000;
-
 const keplrHere = () => (globalThis as { keplr?: Keplr }).keplr ?? null;
-
-/** The account as the chain has it; on a development network the question brings the first tokens. */
-const account = async (address: string) => (await ask<Info>(`/cosmos/auth/v1beta1/account_info/${address}`)).info;
-
-async function send(signer: Signer, card: Card, deed: Deed): Promise<Receipt> {
-  const terms = { chainId: card.chain_id, account: await account(signer.address), gas: GAS, gasPrice: card.fees.fee_tokens[0]?.average_gas_price ?? 1 };
-  const bytes = await signer.sign(deed, terms);
-  const answer = await fetch("/dodona/v1/txs", { method: "POST", headers: { "content-type": "application/octet-stream" }, body: new Blob([new Uint8Array(bytes)]) });
-  const said = (await answer.json()) as { hash?: string; error?: string };
-  if (!said.hash) throw new Refused(answer.status, said.error ?? `status ${answer.status}`);
-  const end = Date.now() + PATIENCE;
-  for (;;) {
-    // This question is held back until the transaction is in a block, or some seconds.
-    const waits = await ask<unknown>(`/cosmos/tx/v1beta1/txs/${said.hash}`).then(() => false, (error) => error instanceof Refused && error.status === 404);
-    if (!waits || Date.now() > end) return page<Receipt>(`/txs/${said.hash}`);
-  }
-}
-
-/** What became of something that was sent, for people. */
-interface Outcome { text: string; hash?: string; good?: boolean }
-const SENDING: Outcome = { text: "signed and sent when the wallet agrees; then it waits for a block…" };
-
-async function carry(signer: Signer, card: Card, deed: Deed, done: string): Promise<Outcome> {
-  try {
-    const receipt = await send(signer, card, deed);
-    return receipt.code === 0 ? { text: `${done}, in block ${receipt.height}`, hash: receipt.hash, good: true } : { text: `refused in block ${receipt.height}: ${receipt.log}`, hash: receipt.hash };
-  } catch (error) {
-    return { text: error instanceof Error ? error.message : String(error) };
-  }
-}
 
 export function WalletPage({ wish, pulse }: { wish: string[]; pulse: Pulse }) {
   const card = useAsk<Card>("/.well-known/dodona/chain.json", pulse.life, ask).value;
@@ -97,11 +59,11 @@ export function WalletPage({ wish, pulse }: { wish: string[]; pulse: Pulse }) {
         <>
           <dl class="figures row">
             <Figure name="signed by">{signer.name}</Figure>
-            <Figure name="address"><a href={`#/account/${signer.address}`} title={signer.address}>{short(signer.address, 16, 8)}</a></Figure>
+            <Figure name="address"><a href={`#/account/${signer.address}`} title={signer.address}>{short(signer.address)}</a></Figure>
             <Figure name="balance">{balance?.exists ? <span id="balance" title={exactAllo(balance.balance)}>{allo(balance.balance)} ALLO</span> : card.development ? "the first tokens are on their way" : "nothing yet"}</Figure>
           </dl>
           <div class="controls"><button onClick={forget}>Disconnect</button></div>
-          {tools ? <Deeds tools={tools} signer={signer} card={card} wish={wish} /> : null}
+          {tools ? <Deeds tools={tools} signer={signer} card={card} wish={wish} beat={beat} /> : null}
           {tools ? <Holdings tools={tools} signer={signer} card={card} beat={beat} /> : null}
         </>
       )}
@@ -113,8 +75,16 @@ export function WalletPage({ wish, pulse }: { wish: string[]; pulse: Pulse }) {
 type Kind = "fund" | "reputer" | "validator" | "subnet";
 const KINDS: [Kind, string][] = [["fund", "fund a topic"], ["reputer", "stake behind a reputer"], ["validator", "delegate to a validator"], ["subnet", "stake in a subnet"]];
 
+/** What becomes of the tokens. */
+const EXPLAINED: Record<Kind, string> = {
+  fund: "The topic pays this out to those who answer it and to those who say what happened; it does not come back.",
+  reputer: "The stake shares in what the reputer earns, and comes back when you ask for it, after a wait.",
+  validator: "The stake shares in what the validator earns, and comes back when you ask for it, after a wait; a validator’s misbehaviour costs part of it.",
+  subnet: "This buys the subnet’s own token and stakes it upon a neuron: it grows with what that earns, and its price moves both ways.",
+};
+
 /** One form for everything that can be sent; where it was asked from is filled in. */
-function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; card: Card; wish: string[] }) {
+function Deeds({ tools, signer, card, wish, beat }: { tools: Tools; signer: Signer; card: Card; wish: string[]; beat: string }) {
   const [kind, setKind] = useState<Kind>(KINDS.find(([k]) => k === wish[0])?.[0] ?? "fund");
   const [group, setGroup] = useState(wish[0] === kind ? (wish[1] ?? "") : "");
   const [upon, setUpon] = useState(wish[0] === kind ? (wish[2] ?? (kind === "validator" ? (wish[1] ?? "") : "")) : "");
@@ -133,19 +103,22 @@ function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; ca
     : kind === "validator" ? validators.map((v) => [v.operator, `${v.name || short(v.operator)}${v.status === "bonded" ? "" : `, ${v.status}`}`])
     : kind === "subnet" ? neurons.map((n) => [n.hotkey, `uid ${n.uid}, ${short(n.hotkey)}${n.permit ? ", validates" : ""}`]) : [];
   const whom = members.find(([key]) => key === upon)?.[0] ?? members[0]?.[0] ?? "";
+  const uallo = tools.amount(typed);
+  const terms = useTerms(kind === "subnet" ? (subnet?.netuid ?? null) : null, false, uallo === null ? null : uallo / 10n ** 9n, beat);
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
-    const uallo = tools.amount(typed);
     if (uallo === null) return say({ text: `“${typed}” is no amount: a number above 0, in ALLO, with at most 18 digits after the point` });
+    if (kind === "subnet" && terms.limit === null) return say({ text: `“${terms.typed}” is no price: a number, or nothing for any price` });
     const from = signer.address;
     const deed = kind === "fund" && topic ? tools.fund(from, topic.topic_id, uallo)
       : kind === "reputer" && topic && whom ? tools.backReputer(from, topic.topic_id, whom, uallo)
       : kind === "validator" && whom ? tools.delegate(from, whom, uallo)
-      : kind === "subnet" && subnet && whom ? tools.stake(from, whom, subnet.netuid, uallo) : null;
+      : kind === "subnet" && subnet && whom ? tools.stake(from, whom, subnet.netuid, uallo, terms.limit ?? "") : null;
     if (!deed) return say({ text: "there is nobody to choose: see the pages of topics, validators and subnets" });
     setBusy(true);
     say(SENDING);
-    say(await carry(signer, card, deed, "done"));
+    const told = kind === "subnet" && subnet ? cleared(from, subnet.netuid, whom) : async () => "done";
+    say(await carry(signer, card, deed, told));
     setBusy(false);
   };
   return (
@@ -160,10 +133,11 @@ function Deeds({ tools, signer, card, wish }: { tools: Tools; signer: Signer; ca
         {kind === "fund" ? null : <label>{kind === "validator" ? "validator" : "upon"} <select name="upon" value={whom} onChange={(e) => setUpon(e.currentTarget.value)}>
           {members.map(([key, name]) => <option key={key} value={key}>{name}</option>)}</select></label>}
         <label>ALLO <input name="amount" inputMode="decimal" size={12} maxLength={32} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} autocomplete="off" /></label>
+        {kind === "subnet" && subnet ? <Terms terms={terms} sell={false} /> : null}
         <button class="main" type="submit" disabled={busy}>{busy ? "Sending…" : "Sign and send"}</button>
       </div>
-      <p role="status" id="outcome" class={said.good ? "verdict good" : said.hash ? "verdict bad" : ""}>{said.text} {said.hash ? <a href={`#/tx/${said.hash}`}>the transaction</a> : null}</p>
-      <p class="note">It costs a fee of {GAS.toLocaleString("en").replaceAll(",", "\u202f")} gas. What a subnet’s token costs is settled at the end of the block; a subnet’s page shows its price.</p>
+      <Said id="outcome" said={said} />
+      <p class="note">{EXPLAINED[kind]} Signing it costs a fee of {allo(BigInt(Math.ceil(GAS * gasPrice(card))))} ALLO.</p>
     </form>
   );
 }
@@ -196,7 +170,7 @@ function Holdings({ tools, signer, card, beat }: { tools: Tools; signer: Signer;
   const act = async (key: string, deed: Deed, done: string) => {
     setBusy(key);
     say(SENDING);
-    say(await carry(signer, card, deed, done));
+    say(await carry(signer, card, deed, async () => done));
     setBusy("");
     setTick((n) => n + 1);
   };
@@ -211,7 +185,7 @@ function Holdings({ tools, signer, card, beat }: { tools: Tools; signer: Signer;
   return (
     <section aria-label="Staked" class="holdings">
       <h2>Staked</h2>
-      {held.length === 0 ? <p class="empty">Nothing behind validators or reputers yet. What is staked in subnets is on the <a href={`#/account/${signer.address}`}>page of the account</a>.</p> : (
+      {held.length === 0 ? <p class="empty">Nothing behind validators or reputers yet.</p> : (
         <ul class="plain">{held.map((h) => (
           <li key={h.key}>
             <a href={h.link}>{h.place}</a>: <b title={exactAllo(h.amount.toString())}>{allo(h.amount)} ALLO</b>{h.leaving > 0n ? <>, of which {allo(h.leaving)} ALLO leave</> : null}; earned <span title={exactAllo(h.reward.toString())}>{allo(h.reward)} ALLO</span>
@@ -223,7 +197,8 @@ function Holdings({ tools, signer, card, beat }: { tools: Tools; signer: Signer;
           </li>))}
         </ul>)}
       {stakes.leaving.length ? <ul class="plain">{stakes.leaving.map((l, i) => <li key={i}>{allo(l.amount)} ALLO come back from {l.name || short(l.operator)} on {new Date(l.until_ms).toLocaleString()}</li>)}</ul> : null}
-      <p role="status" id="returned" class={said.good ? "verdict good" : said.hash ? "verdict bad" : ""}>{said.text} {said.hash ? <a href={`#/tx/${said.hash}`}>the transaction</a> : null}</p>
+      <Said id="returned" said={said} />
+      <SubnetStakes tools={tools} signer={signer} card={card} beat={beat} />
     </section>
   );
 }

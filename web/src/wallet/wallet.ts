@@ -5,8 +5,11 @@ import { ripemd160 } from "@noble/hashes/legacy.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 
 /** A message: its type, and its fields in the order of their numbers. */
-export interface Deed { type: string; fields: Field[] }
-export type Field = { at: number; text: string } | { at: number; whole: number | bigint } | { at: number; bytes: Uint8Array };
+export interface Deed { type: string; fields: Named[] }
+/** A field as the schema has it; `small` is a number of 32 bits, `coin` an amount of the chain's token with its name. */
+type Named = { at: number; name: string } & ({ text: string } | { whole: number } | { small: number } | { coin: bigint });
+/** A field as it is written. */
+type Field = { at: number; text: string } | { at: number; whole: number | bigint } | { at: number; bytes: Uint8Array };
 
 export interface Account { account_number: string | number; sequence: string | number }
 export interface Terms { chainId: string; account: Account; gas: number; gasPrice: number }
@@ -21,12 +24,22 @@ export interface Signer {
 export interface Keplr {
   experimentalSuggestChain(card: unknown): Promise<void>;
   enable(chainId: string): Promise<void>;
-  getKey(chainId: string): Promise<{ bech32Address: string; pubKey: Uint8Array; name: string }>;
+  getKey(chainId: string): Promise<{ bech32Address: string; pubKey: Uint8Array; name: string; isNanoLedger?: boolean }>;
+  signAmino(chainId: string, address: string, doc: AminoDoc, options?: { preferNoSetFee?: boolean }): Promise<{ signed: AminoDoc; signature: { signature: string } }>;
   signDirect(chainId: string, address: string, doc: { bodyBytes: Uint8Array; authInfoBytes: Uint8Array; chainId: string; accountNumber: bigint },
     options?: { preferNoSetFee?: boolean }): Promise<{ signed: { bodyBytes: Uint8Array; authInfoBytes: Uint8Array }; signature: { signature: string } }>;
 }
 
+/** A transaction as JSON, which hardware wallets show and sign; the rules are in docs/protocol/signing.md. */
+export interface AminoDoc {
+  account_number: string; chain_id: string; fee: { amount: { amount: string; denom: string }[]; gas: string }; memo: string;
+  msgs: { type: string; value: Record<string, unknown> }[]; sequence: string;
+}
+
 const KEPT = "dodona-test-key";
+/** How a signature was made, in the numbers of the wire. */
+const DIRECT = 1;
+const AMINO = 127;
 
 function varint(value: number | bigint): number[] {
   const out: number[] = [];
@@ -52,17 +65,48 @@ export function encode(fields: Field[]): Uint8Array {
   return Uint8Array.from(out);
 }
 
-const coin = (amount: bigint) => encode([{ at: 1, text: "uallo" }, { at: 2, text: String(amount) }]);
+const coin = (amount: bigint | string) => encode([{ at: 1, text: "uallo" }, { at: 2, text: String(amount) }]);
 const any = (type: string, value: Uint8Array) => encode([{ at: 1, text: type }, { at: 2, bytes: value }]);
 
-/** Body and authorisation of a transaction of one message, to be signed directly. */
-function parts(deed: Deed, terms: Terms, publicKey: Uint8Array): { body: Uint8Array; auth: Uint8Array } {
-  const body = encode([{ at: 1, bytes: any(deed.type, encode(deed.fields)) }]);
+/** A field of a message as it is written. */
+function written(field: Named): Field {
+  const { at } = field;
+  if ("text" in field) return { at, text: field.text };
+  if ("coin" in field) return { at, bytes: coin(field.coin) };
+  return { at, whole: "whole" in field ? field.whole : field.small };
+}
+
+interface Fee { uallo: string; gas: bigint }
+const feeOf = (terms: Terms): Fee => ({ uallo: String(Math.ceil(terms.gas * terms.gasPrice)), gas: BigInt(terms.gas) });
+
+/** Body and authorisation of a transaction of one message, signed in one of the two modes. */
+function parts(deed: Deed, sequence: bigint, publicKey: Uint8Array, mode: number, { uallo, gas }: Fee, memo = ""): { body: Uint8Array; auth: Uint8Array } {
+  const body = encode([{ at: 1, bytes: any(deed.type, encode(deed.fields.map(written))) }, { at: 2, text: memo }]);
   const key = any("/cosmos.crypto.secp256k1.PubKey", encode([{ at: 1, bytes: publicKey }]));
-  const mode = encode([{ at: 1, bytes: encode([{ at: 1, whole: 1 }]) }]);
-  const signer = encode([{ at: 1, bytes: key }, { at: 2, bytes: mode }, { at: 3, whole: BigInt(terms.account.sequence) }]);
-  const fee = encode([{ at: 1, bytes: coin(BigInt(Math.ceil(terms.gas * terms.gasPrice))) }, { at: 2, whole: terms.gas }]);
+  const signer = encode([{ at: 1, bytes: key }, { at: 2, bytes: encode([{ at: 1, bytes: encode([{ at: 1, whole: mode }]) }]) }, { at: 3, whole: sequence }]);
+  const fee = encode([{ at: 1, bytes: coin(uallo) }, { at: 2, whole: gas }]);
   return { body, auth: encode([{ at: 1, bytes: signer }, { at: 2, bytes: fee }]) };
+}
+
+/** Names that messages had before they had types; those of this chain are called by their type. */
+const OLD_NAMES: Record<string, string> = {
+  "/cosmos.staking.v1beta1.MsgDelegate": "cosmos-sdk/MsgDelegate",
+  "/cosmos.staking.v1beta1.MsgUndelegate": "cosmos-sdk/MsgUndelegate",
+  "/cosmos.distribution.v1beta1.MsgWithdrawDelegatorReward": "cosmos-sdk/MsgWithdrawDelegationReward",
+};
+
+/** The same transaction as JSON: numbers of 64 bits are text, what is empty is left out. */
+function aminoDoc(deed: Deed, terms: Terms): AminoDoc {
+  const value: Record<string, unknown> = {};
+  for (const field of deed.fields) {
+    const shown = "text" in field ? field.text : "coin" in field ? { amount: String(field.coin), denom: "uallo" } : "small" in field ? field.small : field.whole > 0 ? String(field.whole) : "";
+    if (shown !== "" && shown !== 0) value[field.name] = shown;
+  }
+  const { uallo, gas } = feeOf(terms);
+  return {
+    account_number: String(terms.account.account_number), chain_id: terms.chainId, fee: { amount: [{ amount: uallo, denom: "uallo" }], gas: String(gas) },
+    memo: "", msgs: [{ type: OLD_NAMES[deed.type] ?? deed.type, value }], sequence: String(terms.account.sequence),
+  };
 }
 
 const raw = (body: Uint8Array, auth: Uint8Array, signature: Uint8Array) => encode([{ at: 1, bytes: body }, { at: 2, bytes: auth }, { at: 3, bytes: signature }]);
@@ -113,7 +157,7 @@ export function testSigner(): Signer {
     name: "test wallet of this tab",
     address,
     sign: async (deed, terms) => {
-      const { body, auth } = parts(deed, terms, key);
+      const { body, auth } = parts(deed, BigInt(terms.account.sequence), key, DIRECT, feeOf(terms));
       const doc = encode([{ at: 1, bytes: body }, { at: 2, bytes: auth }, { at: 3, text: terms.chainId }, { at: 4, whole: BigInt(terms.account.account_number) }]);
       // Signs the SHA-256 of the document; the lower of the two s, as chains of this family want it.
       return raw(body, auth, secp256k1.sign(doc, secret, { prehash: true, lowS: true }));
@@ -121,21 +165,26 @@ export function testSigner(): Signer {
   };
 }
 
-/** Keplr, told about this chain first where it does not know it. */
+/** Keplr, told about this chain first where it does not know it. A key on a Ledger signs JSON, any other bytes. */
 export async function keplrSigner(keplr: Keplr, chainId: string, card: unknown): Promise<Signer> {
   await keplr.experimentalSuggestChain(card);
   await keplr.enable(chainId);
-  const { bech32Address: address, pubKey, name } = await keplr.getKey(chainId);
-  return {
-    name: `Keplr, ${name}`,
-    address,
-    sign: async (deed, terms) => {
-      const { body, auth } = parts(deed, terms, pubKey);
-      const doc = { bodyBytes: body, authInfoBytes: auth, chainId: terms.chainId, accountNumber: BigInt(terms.account.account_number) };
-      const { signed, signature } = await keplr.signDirect(chainId, address, doc, { preferNoSetFee: true });
-      return raw(signed.bodyBytes, signed.authInfoBytes, Uint8Array.from(atob(signature.signature), (c) => c.charCodeAt(0)));
-    },
+  const { bech32Address: address, pubKey, name, isNanoLedger } = await keplr.getKey(chainId);
+  const bytes = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const direct = async (deed: Deed, terms: Terms) => {
+    const { body, auth } = parts(deed, BigInt(terms.account.sequence), pubKey, DIRECT, feeOf(terms));
+    const doc = { bodyBytes: body, authInfoBytes: auth, chainId: terms.chainId, accountNumber: BigInt(terms.account.account_number) };
+    const { signed, signature } = await keplr.signDirect(chainId, address, doc, { preferNoSetFee: true });
+    return raw(signed.bodyBytes, signed.authInfoBytes, bytes(signature.signature));
   };
+  const amino = async (deed: Deed, terms: Terms) => {
+    const { signed, signature } = await keplr.signAmino(chainId, address, aminoDoc(deed, terms), { preferNoSetFee: true });
+    // What was signed is what is sent: the fee and the memo may have been changed in the wallet.
+    const fee = { uallo: signed.fee.amount[0]?.amount ?? "0", gas: BigInt(signed.fee.gas) };
+    const { body, auth } = parts(deed, BigInt(signed.sequence), pubKey, AMINO, fee, signed.memo);
+    return raw(body, auth, bytes(signature.signature));
+  };
+  return { name: `Keplr, ${name}${isNanoLedger ? ", on a Ledger" : ""}`, address, sign: isNanoLedger ? amino : direct };
 }
 
 const ALLO = 10n ** 18n;
@@ -148,19 +197,37 @@ export function amount(text: string): bigint | null {
   return value > 0n ? value : null;
 }
 
+/** What was typed of a subnet's token, in 10^-9 of it; none if it is no amount or has more digits than there are. */
+export function units(text: string): bigint | null {
+  const value = amount(text);
+  return value !== null && value % 10n ** 9n === 0n ? value / 10n ** 9n : null;
+}
+
+const from = (sender: string, name = "sender"): Named => ({ at: 1, name, text: sender });
+const ofTopic = (topic: number): Named => ({ at: 2, name: "topic_id", whole: topic });
+const reputerAmount = (reputer: string, uallo: bigint): Named[] => [{ at: 3, name: "reputer", text: reputer }, { at: 4, name: "amount", text: String(uallo) }];
+const ofDelegator = (sender: string, operator: string): Named[] => [from(sender, "delegator_address"), { at: 2, name: "validator_address", text: operator }];
+const trade = (sender: string, hotkey: string, netuid: number, amount: string, limit: string): Named[] => [
+  from(sender), { at: 2, name: "hotkey", text: hotkey }, { at: 3, name: "netuid", small: netuid }, { at: 4, name: "amount", text: amount }, { at: 5, name: "limit_price", text: limit },
+];
+
 export const fund = (sender: string, topic: number, uallo: bigint): Deed =>
-  ({ type: "/dodona.topics.v1.MsgFundTopic", fields: [{ at: 1, text: sender }, { at: 2, whole: topic }, { at: 3, text: String(uallo) }] });
+  ({ type: "/dodona.topics.v1.MsgFundTopic", fields: [from(sender), ofTopic(topic), { at: 3, name: "amount", text: String(uallo) }] });
 export const backReputer = (sender: string, topic: number, reputer: string, uallo: bigint): Deed =>
-  ({ type: "/dodona.topics.v1.MsgDelegateStake", fields: [{ at: 1, text: sender }, { at: 2, whole: topic }, { at: 3, text: reputer }, { at: 4, text: String(uallo) }] });
-export const delegate = (sender: string, operator: string, uallo: bigint): Deed =>
-  ({ type: "/cosmos.staking.v1beta1.MsgDelegate", fields: [{ at: 1, text: sender }, { at: 2, text: operator }, { at: 3, bytes: coin(uallo) }] });
-export const stake = (sender: string, hotkey: string, netuid: number, uallo: bigint): Deed =>
-  ({ type: "/dodona.subnets.v1.MsgStake", fields: [{ at: 1, text: sender }, { at: 2, text: hotkey }, { at: 3, whole: netuid }, { at: 4, text: String(uallo) }] });
-export const undelegate = (sender: string, operator: string, uallo: bigint): Deed =>
-  ({ type: "/cosmos.staking.v1beta1.MsgUndelegate", fields: [{ at: 1, text: sender }, { at: 2, text: operator }, { at: 3, bytes: coin(uallo) }] });
-export const collectReward = (sender: string, operator: string): Deed =>
-  ({ type: "/cosmos.distribution.v1beta1.MsgWithdrawDelegatorReward", fields: [{ at: 1, text: sender }, { at: 2, text: operator }] });
+  ({ type: "/dodona.topics.v1.MsgDelegateStake", fields: [from(sender), ofTopic(topic), ...reputerAmount(reputer, uallo)] });
 export const leaveReputer = (sender: string, topic: number, reputer: string, uallo: bigint): Deed =>
-  ({ type: "/dodona.topics.v1.MsgRemoveDelegateStake", fields: [{ at: 1, text: sender }, { at: 2, whole: topic }, { at: 3, text: reputer }, { at: 4, text: String(uallo) }] });
+  ({ type: "/dodona.topics.v1.MsgRemoveDelegateStake", fields: [from(sender), ofTopic(topic), ...reputerAmount(reputer, uallo)] });
 export const collectFromReputer = (sender: string, topic: number, reputer: string): Deed =>
-  ({ type: "/dodona.topics.v1.MsgClaimDelegateRewards", fields: [{ at: 1, text: sender }, { at: 2, whole: topic }, { at: 3, text: reputer }] });
+  ({ type: "/dodona.topics.v1.MsgClaimDelegateRewards", fields: [from(sender), ofTopic(topic), { at: 3, name: "reputer", text: reputer }] });
+export const delegate = (sender: string, operator: string, uallo: bigint): Deed =>
+  ({ type: "/cosmos.staking.v1beta1.MsgDelegate", fields: [...ofDelegator(sender, operator), { at: 3, name: "amount", coin: uallo }] });
+export const undelegate = (sender: string, operator: string, uallo: bigint): Deed =>
+  ({ type: "/cosmos.staking.v1beta1.MsgUndelegate", fields: [...ofDelegator(sender, operator), { at: 3, name: "amount", coin: uallo }] });
+export const collectReward = (sender: string, operator: string): Deed =>
+  ({ type: "/cosmos.distribution.v1beta1.MsgWithdrawDelegatorReward", fields: ofDelegator(sender, operator) });
+/** Buys for so many uallo, at this price or lower; without one, at any. */
+export const stake = (sender: string, hotkey: string, netuid: number, uallo: bigint, limit: string): Deed =>
+  ({ type: "/dodona.subnets.v1.MsgStake", fields: trade(sender, hotkey, netuid, String(uallo), limit) });
+/** Sells so many 10^-9 of the subnet's token, or without an amount all, at this price or higher; without one, at any. */
+export const unstake = (sender: string, hotkey: string, netuid: number, amount: bigint | null, limit: string): Deed =>
+  ({ type: "/dodona.subnets.v1.MsgUnstake", fields: trade(sender, hotkey, netuid, amount === null ? "" : String(amount), limit) });
