@@ -144,7 +144,8 @@ test("why a member earned what it earned is told with the chain's own digits, un
   const told = await api(`/topics/1/explain/${row.address}`);
   await go(`#/topic/1/why/${row.address}/${told.nonce}`);
   await sees("dialog", new RegExp(`nonce ${told.nonce}`));
-  for (const line of told.parts[0].lines) {
+  // What is of now may have moved with a block between the two questions.
+  for (const line of told.parts[0].lines.filter((line) => !/^now\b/.test(line.note))) {
     const shown = page.locator("dialog .lines tr", { has: page.locator(`th:text-is("${line.name}")`) }).first();
     assert.equal(await shown.locator("td").first().getAttribute("title"), line.value, line.name);
   }
@@ -369,7 +370,7 @@ async function sendsEverything(on) {
   await seen("#sold", /done: sold 0\.4000 of its token for [\d.]+ ALLO before the fee, in block \d+/);
   const coldkey = await on.locator("a[href^='#/account/']").first().getAttribute("title");
   const left = (await api(`/subnets/holdings?coldkey=${coldkey}`)).holdings.find((h) => h.hotkey === hotkey);
-  assert.ok(Number(left.amount) < Number(amount) - 3.9e8, `${left.amount} of ${amount} are left`);
+  assert.ok(Number(left.amount) < Number(amount) - 3e8, `${left.amount} of ${amount} are left`);
 }
 
 test("a test wallet made in the page funds a topic, delegates, stakes, collects and takes back", async () => {
