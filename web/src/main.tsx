@@ -7,7 +7,7 @@ import { findSubnet, SubnetPage, Subnets } from "./pages/subnets";
 import { TopicPage } from "./pages/topic";
 import { Verify } from "./pages/verify";
 import { WalletPage } from "./pages/wallet";
-import { page, Refused, usePulse, type Pulse, type Row, type Topic } from "./node";
+import { page, Refused, usePulse, type Board, type Pulse, type Topic } from "./node";
 import "./style.css";
 
 function useRoute(): string[] {
@@ -110,7 +110,7 @@ async function find(words: string): Promise<string | null> {
   const { topics } = await page<{ topics: Topic[] }>("/topics?limit=50");
   const low = wanted.toLowerCase();
   for (const topic of topics) {
-    const { rows } = await page<{ rows: Row[] }>(`/topics/${topic.topic_id}/leaderboard?limit=200`);
+    const { rows } = await page<Board>(`/topics/${topic.topic_id}/board?limit=1&name=${encodeURIComponent(wanted)}`);
     const row = rows.find((row) => row.name.toLowerCase() === low);
     if (row) return `#/topic/${topic.topic_id}/why/${row.address}`;
   }

@@ -2,13 +2,21 @@
 // goes away is asked again until it is back; nothing has to be reloaded.
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { QueryStatusResponse as Status } from "./schema/chain";
-import type { QueryEpochResponse as Epoch, QueryTopicResponse, TopicSpec } from "./schema/topics";
+import type { LeaderboardRow, QueryEpochResponse as Epoch, QueryTopicResponse, TopicSpec } from "./schema/topics";
 
 export type { Attribute, Event, QueryBlockResponse as Block, QueryStatusResponse as Status, TxReceipt as Receipt } from "./schema/chain";
-export type { Column, Interval, LeaderboardRow as Row, Line, Part, QueryEpochResponse as Epoch, QueryExplainResponse as Explanation, QueryWindowsResponse as Windows } from "./schema/topics";
+export type { Column, Interval, Line, Part, QueryEpochResponse as Epoch, QueryExplainResponse as Explanation, QueryWindowsResponse as Windows } from "./schema/topics";
 
 /** A topic; the node never tells of one without saying how it works. */
 export interface Topic extends QueryTopicResponse { spec: TopicSpec }
+
+/** A member, and what the newest scored epoch paid it, if it had a part in it. */
+export interface Row extends LeaderboardRow { paid: string | null }
+
+interface Sum { members: number; earners: number; paid: string }
+
+/** Members of a topic: all of them where they are few, else those who matter now; what the newest scored epoch came to. */
+export interface Board { epoch: number | null; nonce: number | null; budget: string; reward: string; inferers: Sum; forecasters: Sum; reputers: Sum; complete: boolean; rows: Row[] }
 
 /** What another rule would have said, and with which loss beside that of the answers that were given. */
 export interface Otherwise {
@@ -205,7 +213,7 @@ export function useEpochs(topic: Topic | null, beat: string, life: number): { ep
       for (;;) {
         const from = mine.final;
         const { epochs: found } = await page<{ epochs: Epoch[] }>(
-          `/topics/${topic.topic_id}/epochs?from=${from}&limit=${PAGE}`,
+          `/topics/${topic.topic_id}/epochs?from=${from}&limit=${PAGE}&members=false`,
         );
         for (const epoch of found) {
           mine.map.set(epoch.epoch, epoch);

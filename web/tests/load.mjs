@@ -30,7 +30,7 @@ function history(from, limit, opened) {
   const wave = (n, k) => 25_000 + 8_000 * Math.sin((n + shift) / 40 + k / 200) + 500 * Math.sin(n * (1 + k / 7));
   const list = (f) => numbers.map(f);
   return {
-    topic_id: 1, oldest: 0, next: from + numbers.length, epochs: numbers, nonces: list((n) => n + 3), scored: list((n) => n < EPOCHS - 2), naive: list((n) => wave(n, 1)), mean: list((n) => wave(n, 2)),
+    topic_id: 1, oldest: 0, labels: 1, next: from + numbers.length, epochs: numbers, nonces: list((n) => n + 3), scored: list((n) => n < EPOCHS - 2), naive: list((n) => wave(n, 1)), mean: list((n) => wave(n, 2)),
     median: list((n) => wave(n, 3)), low: list((n) => wave(n, 0) - 400), high: list((n) => wave(n, 0) + 400), loss: list(() => 1),
     columns: [{ label: "y", combined: list((n) => wave(n, 0)), truth: list((n) => (n < EPOCHS - 2 ? wave(n, 0) + 90 : null)) }],
     members: Array.from({ length: LINES }, (_, k) => ({ address: `allo1${String(k).padStart(38, "q")}`, name: `member ${k}`, forecaster: false, values: list((n) => Math.fround(wave(n, k + 4))), weights: list(() => 1 / LINES) })),

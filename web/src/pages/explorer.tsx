@@ -259,7 +259,7 @@ export function Account({ address, pulse }: { address: string; pulse: Pulse }) {
     const read = async () => {
       const { topics } = await page<{ topics: Topic[] }>("/topics?limit=50");
       const found = await Promise.all(topics.map(async (topic) => {
-        const { rows } = await page<{ rows: Row[] }>(`/topics/${topic.topic_id}/leaderboard?limit=200`);
+        const { rows } = await page<{ rows: Row[] }>(`/topics/${topic.topic_id}/board?limit=1&mark=${encodeURIComponent(address)}`);
         return rows.filter((row) => row.address === address).map((row) => ({ topic, row }));
       }));
       if (!gone) setPlaces(found.flat());

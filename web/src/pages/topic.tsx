@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { Lines, Stack, type Stroke } from "../chart";
 import { Flow, type FlowLink, type FlowNode } from "../flow";
-import { beatOf, RULES, useAsk, useChart, useEpochs, useOtherwise, type Chart, type Epoch, type Pulse, type Row, type Topic, type Windows } from "../node";
+import { beatOf, RULES, useAsk, useChart, useEpochs, useOtherwise, type Board, type Chart, type Epoch, type Pulse, type Row, type Topic, type Windows } from "../node";
 import type { QueryEmissionResponse } from "../schema/topics";
 import { allo, exactAllo, number, percent, whole } from "../units";
 import { Why } from "./why";
@@ -21,7 +21,7 @@ export function TopicPage({ id, why, mark, pulse }: { id: string; why: string[] 
   const { epochs, loading } = useEpochs(topic, beat, pulse.life);
   const [all, setAll] = useState(false);
   const { chart } = useChart(topic, topic?.spec.classification ? "" : (own.mark ?? ""), all, beat, pulse.life);
-  const board = useAsk<{ rows: Row[] }>(topic ? `/topics/${id}/leaderboard?limit=200` : null, beat);
+  const board = useAsk<Board>(topic ? `/topics/${id}/board?limit=100&mark=${encodeURIComponent(own.mark ?? "")}` : null, beat).value;
   const windows = useAsk<Windows>(topic ? `/topics/${id}/windows` : null, beat);
   if (!topics.value) return <p class="empty">{pulse.lost ? "No node answers at this address." : "Asking the node for its topics…"}</p>;
   if (topics.value.topics.length === 0) {
@@ -38,16 +38,16 @@ export function TopicPage({ id, why, mark, pulse }: { id: string; why: string[] 
       <Headline topic={topic} epochs={epochs} loading={loading} />
       <div class="grid">
         <div class="wide">
-          {topic.spec.classification ? <Classes topic={topic} chart={chart} all={setAll} pulse={pulse} /> : <Values topic={topic} chart={chart} rows={board.value?.rows ?? []} epochs={epochs} own={own.mark ?? ""} all={setAll} pulse={pulse} />}
+          {topic.spec.classification ? <Classes topic={topic} chart={chart} all={setAll} pulse={pulse} /> : <Values topic={topic} chart={chart} rows={board?.rows ?? []} epochs={epochs} own={own.mark ?? ""} all={setAll} pulse={pulse} />}
           <Weights chart={chart} />
         </div>
         <aside>
           <Timeline windows={windows.value} topic={topic} pulse={pulse} />
-          <Pay topic={topic} epochs={epochs} />
+          <Pay topic={topic} board={board} />
         </aside>
       </div>
-      <Rewards topic={topic} epochs={epochs} beat={height} />
-      <Board topic={topic} own={own.mark ?? ""} rows={board.value?.rows ?? []} newest={epochs.findLast((e) => e.state === "scored") ?? null} />
+      <Rewards topic={topic} board={board} beat={height} />
+      <Members topic={topic} own={own.mark ?? ""} board={board} />
       {why && why[0] ? <Why topic={topic} address={why[0]} nonce={why[1] ?? ""} beat={why[1] ? "" : beat} /> : null}
     </>
   );
@@ -303,10 +303,9 @@ function Steps({ w, height, wait }: { w: Windows["windows"][number]; height: num
 const ACTORS = 8;
 
 /** From new tokens, funding and fees to everybody who was paid for the newest scored epoch. */
-function Rewards({ topic, epochs, beat }: { topic: Topic; epochs: Epoch[]; beat: number }) {
+function Rewards({ topic, board, beat }: { topic: Topic; board: Board | null; beat: number }) {
   const emission = useAsk<QueryEmissionResponse>("/emission", Math.floor(beat / 10)).value;
-  const scored = epochs.findLast((e) => e.state === "scored");
-  if (!scored || !emission) return <section aria-label="Rewards" class="rewards"><h2>How pay flows</h2><p class="empty">{scored ? "Asking…" : "Appears with the first scored epoch."}</p></section>;
+  if (!board || board.epoch === null || !emission) return <section aria-label="Rewards" class="rewards"><h2>How pay flows</h2><p class="empty">{board?.epoch === null ? "Appears with the first scored epoch." : "Asking…"}</p></section>;
   const coins = (amount: bigint) => Number(amount / 10n ** 9n) / 1e9;
   const nodes: FlowNode[] = [];
   const links: FlowLink[] = [];
@@ -316,7 +315,7 @@ function Rewards({ topic, epochs, beat }: { topic: Topic; epochs: Epoch[]; beat:
   // All of it for the blocks of one epoch.
   const blocks = BigInt(Math.max(1, topic.spec.epoch_length));
   const [all, keepers, topics] = [whole(emission.block_emission) * blocks, whole(emission.block_validators) * blocks, whole(emission.block_topics) * blocks];
-  const [could, paid] = [whole(scored.topic_reward), whole(scored.reward)];
+  const [could, paid] = [whole(board.budget), whole(board.reward)];
   const others = topics > could ? topics - could : 0n;
   const source = whole(emission.ecosystem_balance) >= whole(emission.block_emission) ? "funding and fees" : "new tokens";
   node("source", 0, source, all > 0n ? all : could, "; taken from the ecosystem account, where funding and fees go, and minted as far as that runs short");
@@ -328,23 +327,24 @@ function Rewards({ topic, epochs, beat }: { topic: Topic; epochs: Epoch[]; beat:
   }
   node("topic", 1, `topic ${topic.topic_id}`, could);
   link("source", "topic", could, `to topic ${topic.topic_id}`);
-  const sum = (list: { reward: string }[]) => list.reduce((total, one) => total + whole(one.reward), 0n);
-  const roles: [string, string, { name: string; address: string; reward: string }[]][] = [
-    ["inferers", "inferers", scored.parts.filter((p) => !p.forecaster)], ["forecasters", "forecasters", scored.parts.filter((p) => p.forecaster)],
-    ["reputers", "reputers and delegators", scored.truths],
-  ];
-  for (const [id, name, members] of roles) {
-    const total = sum(members);
+  const roles = [
+    ["inferers", "inferers", "inferer", board.inferers], ["forecasters", "forecasters", "forecaster", board.forecasters], ["reputers", "reputers and delegators", "reputer", board.reputers],
+  ] as const;
+  for (const [id, name, role, sum] of roles) {
+    const total = whole(sum.paid);
     node(id, 2, name, total);
     link("topic", id, total, `to ${name}`);
-    const sorted = members.filter((m) => whole(m.reward) > 0n).sort((a, b) => (whole(b.reward) > whole(a.reward) ? 1 : -1));
-    for (const m of sorted.slice(0, ACTORS)) {
-      const key = `${id}/${m.address}`;
-      node(key, 3, m.name || m.address.slice(0, 12), whole(m.reward));
-      link(id, key, whole(m.reward), m.name || m.address);
+    const earned = board.rows.filter((r) => r.role === role && whole(r.paid ?? "0") > 0n).sort((a, b) => (whole(b.paid ?? "0") > whole(a.paid ?? "0") ? 1 : -1)).slice(0, ACTORS);
+    let rest = total;
+    for (const r of earned) {
+      const key = `${id}/${r.address}`;
+      const amount = whole(r.paid ?? "0");
+      rest -= amount;
+      node(key, 3, r.name || r.address.slice(0, 12), amount);
+      link(id, key, amount, r.name || r.address);
     }
-    const rest = sum(sorted.slice(ACTORS));
-    node(`${id}/rest`, 3, sorted.length - ACTORS === 1 ? "1 other" : `${sorted.length - ACTORS} others`, rest);
+    const others = sum.earners - earned.length;
+    node(`${id}/rest`, 3, others === 1 ? "1 other" : `${others} others`, rest);
     link(id, `${id}/rest`, rest, "others");
   }
   if (could > paid) {
@@ -353,22 +353,20 @@ function Rewards({ topic, epochs, beat }: { topic: Topic; epochs: Epoch[]; beat:
   }
   return (
     <section aria-label="Rewards" class="rewards">
-      <h2>How pay flows <small>ALLO, epoch {scored.epoch}: {topic.spec.epoch_length} {topic.spec.epoch_length === 1 ? "block" : "blocks"} of emission</small></h2>
+      <h2>How pay flows <small>ALLO, epoch {board.epoch}: {topic.spec.epoch_length} {topic.spec.epoch_length === 1 ? "block" : "blocks"} of emission</small></h2>
       <Flow nodes={nodes} links={links} height={280}
-        label={`Of ${allo(all)} ALLO, topic ${topic.topic_id} received ${allo(could)} and paid ${allo(paid)}: ${roles.map(([, name, members]) => `${name} ${allo(sum(members))}`).join(", ")}`} />
+        label={`Of ${allo(all)} ALLO, topic ${topic.topic_id} received ${allo(could)} and paid ${allo(paid)}: ${roles.map(([, name, , sum]) => `${name} ${allo(sum.paid)}`).join(", ")}`} />
     </section>
   );
 }
 
-function Pay({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
-  const scored = epochs.findLast((e) => e.state === "scored");
-  const sum = (rewards: string[]) => rewards.reduce((all, one) => all + whole(one), 0n);
-  const workers = scored ? sum(scored.parts.map((p) => p.reward)) : 0n;
-  const reputers = scored ? sum(scored.truths.map((t) => t.reward)) : 0n;
+function Pay({ topic, board }: { topic: Topic; board: Board | null }) {
+  const workers = whole(board?.inferers.paid ?? "0") + whole(board?.forecasters.paid ?? "0");
+  const reputers = whole(board?.reputers.paid ?? "0");
   const line = (name: string, amount: string | bigint) => <div key={name}><dt>{name}</dt><dd title={exactAllo(amount)}>{allo(amount)} ALLO</dd></div>;
   return (
     <section aria-label="Pay">
-      <h2>Where the pay goes <small>{scored ? `epoch ${scored.epoch}` : ""}</small></h2>
+      <h2>Where the pay goes <small>{board && board.epoch !== null ? `epoch ${board.epoch}` : ""}</small></h2>
       <dl class="figures">
         {line("to workers", workers)}{line("to reputers", reputers)}{line("waiting in the pot", topic.pot)}{line("paid so far", topic.paid)}{line("funded by consumers", topic.funded)}{line("stake behind the truth", topic.stake)}
       </dl>
@@ -376,10 +374,8 @@ function Pay({ topic, epochs }: { topic: Topic; epochs: Epoch[] }) {
   );
 }
 
-function Board({ topic, rows, newest, own }: { topic: Topic; rows: Row[]; newest: Epoch | null; own: string }) {
-  const last = new Map<string, string>();
-  for (const p of newest?.parts ?? []) last.set(p.address, p.reward);
-  for (const t of newest?.truths ?? []) last.set(t.address, t.reward);
+function Members({ topic, board, own }: { topic: Topic; board: Board | null; own: string }) {
+  const rows = board?.rows ?? [];
   const rank = (r: Row) => (r.role === "reputer" ? -1 : (r.weight ?? 0));
   const sorted = [...rows].sort((a, b) => rank(b) - rank(a) || a.name.localeCompare(b.name));
   return (
@@ -395,13 +391,14 @@ function Board({ topic, rows, newest, own }: { topic: Topic; rows: Row[]; newest
               <td class="weight">{r.role === "reputer" ? "–" : <><span class="bar" aria-hidden="true"><i style={{ width: `${Math.min(100, (r.weight ?? 0) * 100)}%` }} /></span><b>{percent(r.weight)}</b></>}</td>
               <td title={String(r.running_loss ?? "")}>{r.role === "reputer" ? "–" : number(r.running_loss)}</td>
               <td title={String(r.score ?? "")}>{number(r.score)}</td>
-              <td title={exactAllo(last.get(r.address) ?? "0")}>{allo(last.get(r.address) ?? "0")}</td>
+              <td title={exactAllo(r.paid ?? "0")}>{r.paid === null ? "–" : allo(r.paid)}</td>
               <td title={exactAllo(r.earned)}>{allo(r.earned)}</td>
               <td>{r.submitted}</td><td>{r.missed}</td>
             </tr>
           ))}</tbody>
         </table>
       </div>
+      {board && !board.complete ? <p class="note">Of {topic.inferers} inferers, {topic.forecasters} forecasters and {topic.reputers} reputers, those with the largest weights, pay and stake now; the search finds others by name or address.</p> : null}
     </section>
   );
 }

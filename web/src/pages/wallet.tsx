@@ -93,7 +93,7 @@ function Deeds({ tools, signer, card, wish, beat }: { tools: Tools; signer: Sign
   const [said, say] = useState<Outcome>({ text: "" });
   const topics = useAsk<{ topics: Topic[] }>(kind === "fund" || kind === "reputer" ? "/topics?limit=50" : null).value?.topics ?? [];
   const topic = topics.find((t) => String(t.topic_id) === group) ?? topics[0];
-  const rows = useAsk<{ rows: Row[] }>(kind === "reputer" && topic ? `/topics/${topic.topic_id}/leaderboard?limit=200` : null).value?.rows ?? [];
+  const rows = useAsk<{ rows: Row[] }>(kind === "reputer" && topic ? `/topics/${topic.topic_id}/board?limit=200` : null).value?.rows ?? [];
   const validators = useAsk<{ validators: { operator: string; name: string; status: string }[] }>(kind === "validator" ? "/validators" : null).value?.validators ?? [];
   const subnets = useAsk<{ subnets: { netuid: number; name: string }[] }>(kind === "subnet" ? "/subnets?limit=200" : null).value?.subnets ?? [];
   const subnet = subnets.find((s) => String(s.netuid) === group) ?? subnets[0];

@@ -29,8 +29,8 @@ const MAX_MEMBERS: usize = 40;
 const MEMBERS: usize = 24;
 /// Most labels with lines of their own; those that the newest answer finds most probable, or the first ones.
 const MAX_LABELS: usize = 12;
-/// Contributions read for one answer; a page of a topic with many members ends earlier.
-const MAX_PARTS: usize = 200_000;
+/// Inferences read for one answer; a page of a topic with many members, or labels, ends earlier.
+const MAX_READ: usize = 200_000;
 
 pub(super) fn routes() -> Router<NodeHandle> {
     Router::new().route("/topics/{id}/chart", get(chart))
@@ -169,9 +169,9 @@ fn draw(
         });
     }
     let places: BTreeMap<Key, usize> = lines.iter().enumerate().map(|(i, line)| (line.account, i)).collect();
-    let mut parts = 0;
+    let mut inferences = 0;
     for ((of, index), nonce) in NONCES.scan_from(read, &(topic.id, first), limit)? {
-        if of != topic.id || parts > MAX_PARTS {
+        if of != topic.id || inferences > MAX_READ {
             break;
         }
         chart.next = index + 1;
@@ -183,7 +183,7 @@ fn draw(
             }
             continue;
         };
-        parts += record.answer.parts.len();
+        inferences += record.answer.parts.len() * record.answer.columns.len();
         add(&mut chart, &mut lines, &places, &labels, index, nonce, &record);
     }
     chart.members = lines.into_iter().map(Line::shown).collect();

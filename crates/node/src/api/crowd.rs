@@ -45,8 +45,8 @@ struct Crowd {
     classes: bool,
     /// Members who forecast what three others lose.
     forecasters: usize,
-    /// Every so many-th member is silent, another one in every epoch; 0: nobody is.
-    silent: usize,
+    /// Everybody speaks in so many of so many epochs, in turn.
+    turns: (u64, u64),
     _dir: tempfile::TempDir,
 }
 
@@ -91,7 +91,7 @@ impl Crowd {
             height: 0,
             classes,
             forecasters: members.min(4),
-            silent: 0,
+            turns: (1, 1),
             _dir: dir,
         };
         let spec = TopicSpec {
@@ -139,7 +139,7 @@ impl Crowd {
     fn epoch(&mut self) {
         let nonce = self.height;
         let members = self.names.len() - 1;
-        let speaks = |i: &usize| self.silent == 0 || !(*i as u64 + nonce).is_multiple_of(self.silent as u64);
+        let speaks = |i: &usize| (*i as u64 + nonce) % self.turns.1 < self.turns.0;
         let mut messages: Vec<(usize, Any)> =
             (0..members).filter(speaks).map(|i| (i, self.answer(i, nonce))).collect();
         if nonce > 1 {
@@ -194,7 +194,7 @@ impl Crowd {
     fn block(&mut self, messages: Vec<(usize, Any)>) {
         let mut txs = Vec::with_capacity(messages.len());
         for (i, message) in messages {
-            let (gas_limit, sequence) = (1_000_000, self.sequences[i]);
+            let (gas_limit, sequence) = (150_000, self.sequences[i]);
             self.sequences[i] += 1;
             let sender = Sender {
                 public_key: self.keys[i].public(),
@@ -298,23 +298,70 @@ async fn same_as_the_chain(mut crowd: Crowd, own: &str, other: &str, epochs: u64
 async fn another_rule_answers_for_more_members_than_the_chain_would_let_it_hear() {
     // Five hundred are what a topic under the regret rule may hear.
     let mut crowd = Crowd::new(520, Rule::Power, false);
-    crowd.silent = 5;
+    crowd.turns = (4, 5);
     same_as_the_chain(crowd, "power", "regret", 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_regret_rule_is_followed_to_the_last_digit_while_members_come_and_go() {
-    // More than sixty-four are remembered only as long as they speak.
+    // Two thirds are always absent: more than are remembered.
     let mut crowd = Crowd::new(130, Rule::Regret, false);
-    crowd.silent = 3;
+    crowd.turns = (1, 3);
     same_as_the_chain(crowd, "regret", "power", 25).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_members_has_those_who_matter_and_whom_one_asks_for() {
+    let mut crowd = Crowd::new(60, Rule::Power, false);
+    (0..6).for_each(|_| crowd.epoch());
+    let rows = |page: &Value| -> Vec<(String, String)> {
+        let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_string();
+        page["rows"].as_array().unwrap().iter().map(|row| (text(row, "role"), text(row, "name"))).collect()
+    };
+    let all = crowd.page("/topics/1/board?limit=100").await;
+    // A forecaster is an inferer too, here.
+    assert_eq!((&all["complete"], rows(&all).len()), (&true.into(), 60 + 4 + 1));
+    let paid = |row: &Value| row["paid"].as_str().map_or(0, |text| text.parse::<u128>().unwrap());
+    let sum = |page: &Value| page["rows"].as_array().unwrap().iter().map(paid).sum::<u128>();
+    assert_eq!(sum(&all).to_string(), all["reward"].as_str().unwrap());
+    for role in ["inferers", "forecasters", "reputers"] {
+        let of: Vec<&Value> = all["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|row| format!("{}s", row["role"].as_str().unwrap()) == role)
+            .collect();
+        assert_eq!(all[role]["members"], of.len());
+        assert_eq!(
+            all[role]["paid"].as_str().unwrap(),
+            of.iter().map(|row| paid(row)).sum::<u128>().to_string()
+        );
+    }
+    // The ones of most weight and pay, and the one asked for by name or address.
+    let some = crowd.page("/topics/1/board?limit=8&name=M59").await;
+    assert_eq!((&some["complete"], &some["reward"]), (&false.into(), &all["reward"]));
+    let best = |page: &Value, key: &str| -> f64 {
+        let number = |row: &Value| row[key].as_f64().unwrap_or_else(|| paid(row) as f64);
+        page["rows"].as_array().unwrap().iter().map(number).fold(0.0, f64::max)
+    };
+    assert!(rows(&some).len() <= 8 + 3 && rows(&some).contains(&("inferer".into(), "m59".into())), "{some}");
+    assert!(rows(&some).iter().any(|(role, _)| role == "reputer"));
+    for key in ["weight", "paid"] {
+        assert_eq!(best(&some, key), best(&all, key), "{key}");
+    }
+    let marked = crowd.page(&format!("/topics/1/board?limit=1&mark={}", crowd.names[58])).await;
+    assert!(rows(&marked).contains(&("inferer".into(), "m58".into())), "{marked}");
+    // Epochs without who said what.
+    let epochs = crowd.page("/topics/1/epochs?members=false").await;
+    let first = &epochs["epochs"][0];
+    assert_eq!((first["parts"].as_array().unwrap().len(), first["state"].as_str()), (0, Some("scored")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_of_classes_have_the_other_rules_probabilities() {
     for (rule, own, other) in [(Rule::Power, "power", "regret"), (Rule::Regret, "regret", "power")] {
         let mut crowd = Crowd::new(24, rule, true);
-        crowd.silent = 4;
+        crowd.turns = (3, 4);
         same_as_the_chain(crowd, own, other, 40).await;
     }
 }
@@ -326,7 +373,7 @@ async fn a_thousand_members() {
     let read = |name: &str, usual: u64| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let (members, epochs) = (read("MEMBERS", 1_000), read("EPOCHS", 300));
     let mut crowd = Crowd::new(members as usize, Rule::Power, false);
-    crowd.silent = 50;
+    crowd.turns = (49, 50);
     let began = Instant::now();
     for _ in 0..epochs {
         crowd.epoch();
@@ -340,7 +387,16 @@ async fn a_thousand_members() {
         ("with a member highlighted", format!("/topics/1/chart?from=0&limit=500&mark={mark}")),
         ("after a block", format!("/topics/1/chart?from={newest}&limit=500")),
         ("the leaderboard", "/topics/1/leaderboard?limit=200".to_string()),
-        ("twelve epochs in full", format!("/topics/1/epochs?from={}&limit=50", epochs.saturating_sub(12))),
+        ("the board", format!("/topics/1/board?limit=100&mark={mark}")),
+        (
+            "twelve epochs",
+            format!("/topics/1/epochs?from={}&limit=50&members=false", epochs.saturating_sub(12)),
+        ),
+        (
+            "and who said what in them",
+            format!("/topics/1/epochs?from={}&limit=50", epochs.saturating_sub(12)),
+        ),
+        ("all epochs", "/topics/1/epochs?from=0&limit=200".to_string()),
         ("why of one member", format!("/topics/1/explain/{mark}")),
     ];
     for (what, path) in pages {

@@ -2,6 +2,7 @@
 //! REST gateway and the CometBFT-shaped RPC. What is about the state is answered by the chain, what is about
 //! transactions and blocks here.
 
+mod board;
 mod chart;
 mod cosmos;
 #[cfg(test)]

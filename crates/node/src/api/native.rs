@@ -30,7 +30,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Status, aside, chart, live, otherwise, roster, subnets, tx_hash};
+use super::{Status, aside, board, chart, live, otherwise, roster, subnets, tx_hash};
 use crate::NodeHandle;
 
 /// All pages but the index, which is at the root.
@@ -61,6 +61,7 @@ pub(crate) fn routes() -> Router<NodeHandle> {
         .merge(otherwise::routes())
         .merge(live::routes())
         .merge(chart::routes())
+        .merge(board::routes())
 }
 
 /// An error as it is told: HTTP status, and JSON with a code and a text.
@@ -145,7 +146,7 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}/inference",
         "/topics/{id}/inference/proof?height=0&nonce=0&trusted_height=",
         "/trust?height=0",
-        "/topics/{id}/epochs?from=0&limit=50",
+        "/topics/{id}/epochs?from=0&limit=50&members=true",
         "/topics/{id}/epochs/{nonce}",
         "/topics/{id}/leaderboard",
         "/topics/{id}/explain/{address}",
@@ -153,7 +154,8 @@ pub(crate) async fn index() -> Response {
         "/topics/{id}/epochs/{nonce}/losses",
         "/params",
         "/emission",
-        "/topics/{id}/chart?from=0&limit=500&members=&mark=",
+        "/topics/{id}/board?limit=100&mark=&name=",
+        "/topics/{id}/chart?from=0&limit=500&members=&mark=&labels=",
         "/topics/{id}/otherwise?rule=regret&from=0&limit=200",
         "/subnets?after=0&limit=50",
         "/subnets/rules",
@@ -204,6 +206,8 @@ struct Page {
     from: u64,
     start_after: String,
     limit: u32,
+    /// Whether epochs are told with who said what in them.
+    members: Option<bool>,
 }
 
 async fn topics(State(node): Node, Query(page): Query<Page>) -> Answer {
@@ -277,7 +281,18 @@ async fn epoch(State(node): Node, Path((id, nonce)): Path<(String, String)>) -> 
 async fn epochs(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {
     let topic_id = number("topic", &id)?;
     let request = QueryEpochsRequest { topic_id, from_epoch: page.from, limit: page.limit };
-    ask::<QueryEpochsResponse>(node, path::EPOCHS, request).await
+    if page.members != Some(false) {
+        return ask::<QueryEpochsResponse>(node, path::EPOCHS, request).await;
+    }
+    let answer = aside(move || {
+        let bytes = node.query(path::EPOCHS, &request.encode_to_vec())?;
+        let mut answer = QueryEpochsResponse::decode(bytes.as_slice()).map_err(Status::internal)?;
+        for epoch in &mut answer.epochs {
+            (epoch.parts, epoch.truths, epoch.outliers) = Default::default();
+        }
+        Ok::<_, Status>(answer)
+    });
+    Ok(axum::Json(answer.await??).into_response())
 }
 
 async fn leaderboard(State(node): Node, Path(id): Path<String>, Query(page): Query<Page>) -> Answer {

@@ -44,18 +44,24 @@ pub fn resistant(read: &impl Read, id: u64, nonce: u64) -> Result<Option<QueryEp
     Ok(Some(view))
 }
 
-/// Epochs by consecutive number, oldest first. Only what is retained can be asked for.
+/// Contributions after which a page of epochs ends: an epoch may have ten thousand.
+const MAX_PARTS: usize = 20_000;
+
+/// Epochs by consecutive number, oldest first. Only what is retained can be asked for; a page of epochs with many members
+/// has fewer than were asked for, and none only where there are none.
 pub fn epochs(read: &impl Read, q: &QueryEpochsRequest) -> Result<Option<QueryEpochsResponse>, StoreError> {
     let id = q.topic_id;
     let Some(topic) = TOPICS.get(read, &id)? else { return Ok(None) };
     let first = q.from_epoch.max(topic.oldest);
-    let mut epochs = Vec::new();
+    let (mut epochs, mut parts) = (Vec::new(), 0);
     for ((of, _), nonce) in NONCES.scan_from(read, &(id, first), page_size(q.limit))? {
-        if of != id {
+        if of != id || parts > MAX_PARTS {
             break;
         }
         if let Some(epoch) = EPOCHS.get(read, &(id, nonce))? {
-            epochs.push(view(read, id, nonce, &epoch)?);
+            let shown = view(read, id, nonce, &epoch)?;
+            parts += shown.parts.len();
+            epochs.push(shown);
         }
     }
     Ok(Some(QueryEpochsResponse { epochs }))

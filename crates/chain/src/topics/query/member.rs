@@ -55,6 +55,17 @@ pub fn leaderboard(
     Ok(Some(QueryLeaderboardResponse { rows, next }))
 }
 
+/// One row of it, where the account was ever heard in that part.
+pub fn leaderboard_row(
+    read: &impl Read,
+    topic: &Topic,
+    part: u8,
+    account: Key,
+) -> Result<Option<LeaderboardRow>, StoreError> {
+    let member = MEMBERS.get(read, &(topic.id, part, account))?;
+    member.map(|member| row(read, topic, part, account, &member)).transpose()
+}
+
 fn cursor(text: &str) -> Result<(u8, Key), ViewError> {
     let bad = || ViewError::Bad("start_after is role:address of the last row".into());
     let (role, who) = text.split_once(':').ok_or_else(bad)?;

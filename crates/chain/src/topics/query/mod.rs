@@ -20,7 +20,7 @@ use dodona_store::{Read, StoreError};
 pub use access::{list, permissions};
 pub use epoch::{epoch, epochs, inputs, losses, resistant};
 pub use explain::explain;
-pub use member::{leaderboard, member, regrets};
+pub use member::{leaderboard, leaderboard_row, member, regrets};
 pub use stakes::{delegations, removals, stakes};
 pub use supply::{emission, params};
 
