@@ -13,11 +13,11 @@ use dodona_chain::{
 };
 use dodona_consensus::{PublicKey, SigningKey, engine::PeerList};
 use dodona_proto::{
-    ALLO,
+    ALLO, commit,
     sign::AccountKey,
     topics::{
-        Forecast, LabelValue, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgRegister, MsgReportTruth,
-        MsgSubmitPayload, Role, Rule, TopicSpec,
+        Forecast, LabelValue, MsgAddStake, MsgCreateTopic, MsgFundTopic, MsgOpenPayload, MsgRegister,
+        MsgReportTruth, MsgSealPayload, MsgSubmitPayload, Role, Rule, TopicSpec,
     },
     tx::{Sender, pack},
     url,
@@ -52,6 +52,10 @@ struct Crowd {
 
 impl Crowd {
     fn new(members: usize, rule: Rule, classes: bool) -> Self {
+        Self::of(members, spec(members, rule, classes))
+    }
+
+    fn of(members: usize, spec: TopicSpec) -> Self {
         let keys: Vec<AccountKey> = (0..=members).map(|i| AccountKey::from_seed(i as u64, "crowd")).collect();
         let names: Vec<String> = keys.iter().map(|key| key.address().to_string()).collect();
         let account = |address: &String| GenesisAccount { address: address.clone(), balance: 10_000 * ALLO };
@@ -89,26 +93,10 @@ impl Crowd {
             keys,
             names,
             height: 0,
-            classes,
+            classes: spec.classification,
             forecasters: members.min(4),
             turns: (1, 1),
             _dir: dir,
-        };
-        let spec = TopicSpec {
-            title: "crowd".into(),
-            rule: rule.into(),
-            epoch_length: 1,
-            worker_window: 1,
-            truth_lag: 1,
-            truth_window: 1,
-            max_inferers: members as u32,
-            max_forecasters: 8,
-            classification: classes,
-            multi: classes,
-            require_unity: classes,
-            labels: if classes { CLASSES.map(String::from).to_vec() } else { Vec::new() },
-            loss: if classes { dodona_proto::topics::Loss::Log.into() } else { 0 },
-            ..TopicSpec::default()
         };
         crowd.begin(spec);
         crowd
@@ -146,6 +134,30 @@ impl Crowd {
             messages.push((members, self.truth(nonce - 1)));
         }
         self.block(messages);
+    }
+
+    /// Four blocks of a topic of sealed answers: everybody seals, only some open, and what happened is reported.
+    fn sealed_epoch(&mut self) {
+        let (nonce, members) = (self.height, self.names.len() - 1);
+        let salt = [7; 32];
+        let words: Vec<Any> = (0..members).map(|i| self.answer(i, nonce)).collect();
+        let seal = |(i, word): (usize, &Any)| {
+            let seal = commit::seal("crowd", &salt, &word.value).to_vec();
+            let sender = self.names[i].clone();
+            (i, pack(url::SEAL, &MsgSealPayload { sender, topic_id: 1, nonce, seal }))
+        };
+        let seals = words.iter().enumerate().map(seal).collect();
+        self.block(seals);
+        let open = |(i, word): (usize, Any)| {
+            let (sender, payload) = (self.names[i].clone(), word.value);
+            (i, pack(url::OPEN, &MsgOpenPayload { sender, payload, salt: salt.to_vec() }))
+        };
+        let speaks = |i: &usize| (*i as u64 + nonce / 4) % self.turns.1 < self.turns.0;
+        let opened = words.into_iter().enumerate().filter(|(i, _)| speaks(i)).map(open).collect();
+        self.block(opened);
+        let truth = self.truth(nonce);
+        self.block(vec![(members, truth)]);
+        self.block(Vec::new());
     }
 
     fn truth(&self, nonce: u64) -> Any {
@@ -260,6 +272,25 @@ impl Crowd {
     }
 }
 
+fn spec(members: usize, rule: Rule, classes: bool) -> TopicSpec {
+    TopicSpec {
+        title: "crowd".into(),
+        rule: rule.into(),
+        epoch_length: 1,
+        worker_window: 1,
+        truth_lag: 1,
+        truth_window: 1,
+        max_inferers: members as u32,
+        max_forecasters: 8,
+        classification: classes,
+        multi: classes,
+        require_unity: classes,
+        labels: if classes { CLASSES.map(String::from).to_vec() } else { Vec::new() },
+        loss: if classes { dodona_proto::topics::Loss::Log.into() } else { 0 },
+        ..TopicSpec::default()
+    }
+}
+
 /// What happens.
 fn value(nonce: u64) -> f64 {
     20.0 + (nonce as f64 / 9.0).sin() * 4.0
@@ -270,10 +301,7 @@ fn numbers(epoch: &Value) -> Vec<f64> {
 }
 
 /// The rule in force says in its shadow what the chain said, to the last digit, and the other one something else.
-async fn same_as_the_chain(mut crowd: Crowd, own: &str, other: &str, epochs: u64) {
-    for _ in 0..epochs {
-        crowd.epoch();
-    }
+async fn same_as_the_chain(crowd: Crowd, own: &str, other: &str, epochs: u64) {
     let given = crowd.given();
     let (told, said, _) = crowd.otherwise(own).await;
     assert_eq!((&told["missing"], &told["since_epoch"]), (&0.into(), &0.into()), "{told}");
@@ -299,6 +327,7 @@ async fn another_rule_answers_for_more_members_than_the_chain_would_let_it_hear(
     // Five hundred are what a topic under the regret rule may hear.
     let mut crowd = Crowd::new(520, Rule::Power, false);
     crowd.turns = (4, 5);
+    (0..12).for_each(|_| crowd.epoch());
     same_as_the_chain(crowd, "power", "regret", 12).await;
 }
 
@@ -307,6 +336,7 @@ async fn the_regret_rule_is_followed_to_the_last_digit_while_members_come_and_go
     // Two thirds are always absent: more than are remembered.
     let mut crowd = Crowd::new(130, Rule::Regret, false);
     crowd.turns = (1, 3);
+    (0..25).for_each(|_| crowd.epoch());
     same_as_the_chain(crowd, "regret", "power", 25).await;
 }
 
@@ -362,7 +392,20 @@ async fn topics_of_classes_have_the_other_rules_probabilities() {
     for (rule, own, other) in [(Rule::Power, "power", "regret"), (Rule::Regret, "regret", "power")] {
         let mut crowd = Crowd::new(24, rule, true);
         crowd.turns = (3, 4);
+        (0..40).for_each(|_| crowd.epoch());
         same_as_the_chain(crowd, own, other, 40).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_after_a_seal_counts_in_the_shadow_as_on_the_chain() {
+    for (rule, own, other) in [(Rule::Power, "power", "regret"), (Rule::Regret, "regret", "power")] {
+        let blocks =
+            TopicSpec { epoch_length: 4, worker_window: 2, reveal_window: 1, ..spec(12, rule, false) };
+        let mut crowd = Crowd::of(12, TopicSpec { truth_lag: 2, ..blocks });
+        crowd.turns = (3, 4);
+        (0..20).for_each(|_| crowd.sealed_epoch());
+        same_as_the_chain(crowd, own, other, 20).await;
     }
 }
 
