@@ -9,10 +9,13 @@ use std::{
 
 use dodona_chain::{Genesis, GenesisError};
 use dodona_consensus::SigningKey;
+use dodona_store::{RecordChange, RecordTable, Store, StoreError};
+use sha2::{Digest, Sha256};
 
 use crate::{
     config::CONFIG_FILE,
     keys::{KeyFileError, NETWORK_KEY, OPERATOR_KEY, VALIDATOR_KEY, read_key, write_private},
+    offline,
 };
 
 /// What a first start makes before the genesis file, which marks a complete home.
@@ -27,6 +30,10 @@ const UNFINISHED: [&str; 9] = [
     "genesis.part",
     "index.redb",
 ];
+
+/// What is known of the chain's beginning: SHA-256 of its genesis document.
+const ORIGIN: RecordTable = RecordTable::new("origin");
+const GENESIS_DIGEST: &[u8] = b"genesis";
 
 /// A node's folder, opened.
 pub struct Home {
@@ -48,6 +55,12 @@ pub enum HomeError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// No genesis file.
+    #[error(
+        "no genesis.json in {}: put the chain's there; `dodona init --home` makes the rest of a home",
+        .0.display()
+    )]
+    NoGenesis(PathBuf),
     /// The genesis file is not one.
     #[error("{}: {cause}", .path.display())]
     Genesis {
@@ -66,6 +79,15 @@ pub enum HomeError {
         /// What was wanted.
         wanted: String,
     },
+    /// The chain in it began with another genesis of the same name.
+    #[error(
+        "the chain in {} began with another genesis.json than the one that is there now: put back the one it was made with, or choose an empty folder with --home",
+        .0.display()
+    )]
+    OtherGenesis(PathBuf),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The key would never be asked for a vote, and no block would ever be made.
     #[error("the key in {} belongs to no validator of this chain's genesis: restore the right one from your backup", .0.display())]
     Stranger(PathBuf),
@@ -83,6 +105,19 @@ impl Home {
             return Err(HomeError::Stranger(dir.join(VALIDATOR_KEY)));
         }
         Ok(home)
+    }
+
+    /// Remembers beside the state with which genesis its chain began, and refuses another: the state is of that one.
+    pub(crate) fn hold_to_genesis(&self, store: &Store) -> Result<(), HomeError> {
+        let digest: [u8; 32] = Sha256::digest(self.genesis.to_json().as_bytes()).into();
+        match store.record(ORIGIN, GENESIS_DIGEST)? {
+            Some(known) if known == digest => Ok(()),
+            Some(_) => Err(HomeError::OtherGenesis(self.dir.clone())),
+            // The first start, or the first since programs remember it.
+            None => {
+                Ok(store.put_records(vec![RecordChange::put(ORIGIN, GENESIS_DIGEST, digest.to_vec())])?)
+            }
+        }
     }
 
     /// Opens the folder of one node of a network, making it on first use: like [`Home::open`], for any key. One that is
@@ -131,13 +166,7 @@ impl Home {
 
     /// Opens a folder that is complete: genesis and validator key are there.
     pub fn load(dir: &Path) -> Result<Self, HomeError> {
-        let path = dir.join("genesis.json");
-        let document = fs::read(&path).map_err(|cause| HomeError::Io {
-            what: "cannot read",
-            path: path.clone(),
-            cause,
-        })?;
-        let genesis = Genesis::from_json(&document).map_err(|cause| HomeError::Genesis { path, cause })?;
+        let genesis = offline::genesis(dir)?;
         let key = SigningKey::from_bytes(&read_key(&dir.join(VALIDATOR_KEY))?);
         Ok(Self { dir: dir.to_path_buf(), genesis, key })
     }

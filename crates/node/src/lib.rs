@@ -66,8 +66,7 @@ use peer::{PeerConfig, PeerError, Peers};
 
 /// Exit status of a process that should be started again, as supervisors know it.
 const TRY_AGAIN: u8 = 75;
-/// Exit status of one that would end again before somebody has mended something.
-const MEND_FIRST: u8 = 78;
+
 /// Versions whose values stay provable.
 const KEEP_VERSIONS: u64 = 128;
 /// Cache of the disk engine, bytes.
@@ -177,6 +176,9 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Exit code of a process whose supervisor need not try again before somebody has mended something.
+    pub const MEND_FIRST: u8 = 78;
+
     /// What a process that ends with this error tells its supervisor: 75 (try again) when a new start is the
     /// remedy, 78 (configuration) when none would help before somebody has mended something, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
@@ -187,7 +189,7 @@ impl NodeError {
             NodeError::Home(_)
             | NodeError::Engine(
                 EngineError::Guard(_) | EngineError::Halted(_) | EngineError::InvalidDecision(..),
-            ) => MEND_FIRST,
+            ) => Self::MEND_FIRST,
             _ => 1,
         }
     }
@@ -220,6 +222,7 @@ impl Node {
             Config { cache_bytes: CACHE_BYTES, keep_versions: KEEP_VERSIONS },
         )?;
         let app = App::open(store, home.genesis(), Signatures::Check)?;
+        home.hold_to_genesis(app.store())?;
         let mempool = Mempool::new(app.clone(), config.mempool)?;
         let (heads, heads_seen) = watch::channel(Head::default());
         let identity = Identity {

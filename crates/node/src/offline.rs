@@ -1,6 +1,6 @@
 //! A home whose node is stopped: for commands that look at its chain, copy it or check it.
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use dodona_chain::{App, Genesis, Signatures};
 use dodona_store::{Config, Store};
@@ -10,10 +10,13 @@ use crate::{CACHE_BYTES, HomeError, KEEP_VERSIONS, NodeError};
 /// The genesis of a home.
 ///
 /// # Errors
-/// [`HomeError::Io`], [`HomeError::Genesis`].
+/// [`HomeError::NoGenesis`], [`HomeError::Io`], [`HomeError::Genesis`].
 pub fn genesis(home: &Path) -> Result<Genesis, HomeError> {
     let path = home.join("genesis.json");
-    let io = |cause| HomeError::Io { what: "cannot read", path: path.clone(), cause };
+    let io = |cause: std::io::Error| match cause.kind() {
+        ErrorKind::NotFound => HomeError::NoGenesis(home.to_path_buf()),
+        _ => HomeError::Io { what: "cannot read", path: path.clone(), cause },
+    };
     let bytes = fs::read(&path).map_err(io)?;
     Genesis::from_json(&bytes).map_err(|cause| HomeError::Genesis { path: path.clone(), cause })
 }

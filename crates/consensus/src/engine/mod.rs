@@ -572,7 +572,13 @@ async fn build(app: Box<dyn Application>, cfg: EngineConfig) -> Result<Engine, E
             if let Some((hub, peer)) = leave {
                 hub.leave(peer);
             }
-            return Err(EngineError::Start(e));
+            // The log's reader tells its troubles only in words.
+            return Err(match &log_file {
+                Some(path) if format!("{e:?}").contains("WAL") => {
+                    EngineError::Halted(path.display().to_string())
+                }
+                _ => EngineError::Start(e),
+            });
         }
     };
 

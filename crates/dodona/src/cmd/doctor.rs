@@ -288,6 +288,11 @@ fn window(topic: &QueryTopicResponse, part: &MemberPart, found: &mut Diagnosis) 
 }
 
 fn home(home: &Path, found: &mut Diagnosis) {
+    if !home.is_dir() {
+        let said = format!("there is no folder {}", home.display());
+        found.add("home", State::Bad, said, "`dodona init --home` makes one");
+        return;
+    }
     if let Err(error) = NodeFile::read(home) {
         found.add(
             "settings",

@@ -1,6 +1,7 @@
 //! What commands that speak to a node share: the way to it, keys, amounts, names, and waiting for a transaction.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread::sleep,
@@ -102,14 +103,23 @@ pub fn member(client: &Client<Http>, topic: u64, who: &str) -> Result<String> {
         return Ok(who.to_string());
     }
     let rows = client.leaderboard(topic)?.rows;
-    let found = rows.iter().find(|row| row.name == who);
-    let names = || {
-        let mut names: Vec<&str> =
-            rows.iter().map(|row| row.name.as_str()).filter(|n| !n.is_empty()).collect();
-        names.dedup();
-        names.join(", ")
-    };
-    let row = found
-        .with_context(|| format!("`{who}` is no address and no member of topic {topic}: {}", names()))?;
-    Ok(row.address.clone())
+    // One account may be there in several parts.
+    let named: BTreeSet<&str> =
+        rows.iter().filter(|row| row.name == who).map(|row| row.address.as_str()).collect();
+    let named: Vec<&str> = named.into_iter().collect();
+    match named.as_slice() {
+        [address] => Ok(address.to_string()),
+        [] => {
+            let names: BTreeSet<&str> =
+                rows.iter().map(|row| row.name.as_str()).filter(|n| !n.is_empty()).collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            bail!("`{who}` is no address and no member of topic {topic}: {}", names.join(", "))
+        }
+        // Names are not unique: whoever took it later must not be shown for the first.
+        several => bail!(
+            "{} members of topic {topic} are called `{who}`: name one by its address, {}",
+            several.len(),
+            several.join(" or ")
+        ),
+    }
 }

@@ -379,12 +379,24 @@ fn source(job: &ReputerJob, timeout: Duration, node: &str) -> Result<Box<dyn Tru
         [] => bail!("it has no truth: name a CSV file, an address, or topic:N"),
         [other] if let Some(number) = other.strip_prefix("topic:") => {
             let number = number.parse().with_context(|| format!("`{other}` names no topic"))?;
+            if number == job.topic {
+                bail!("a topic cannot be its own truth: `{other}` is the topic that is reported for");
+            }
+            Client::new(Http::new(node)).topic(number).with_context(|| format!("`{other}`"))?;
             if horizon.is_some() {
                 bail!("another topic has its own moments: --horizon does not go with `{other}`");
             }
             Ok(Box::new(OtherTopic::new(Client::new(Http::new(node)), number)))
         }
-        [file] if !is_web(file) => Ok(Box::new(Table::new(Path::new(file), horizon))),
+        [file] if !is_web(file) => {
+            let mut table = Table::new(Path::new(file), horizon);
+            // It may come later; one that is there must be a table.
+            match Path::new(file).exists() {
+                true => table.look()?,
+                false => tell(&format!("{file} is not there yet: nothing is reported until it is")),
+            }
+            Ok(Box::new(table))
+        }
         truths => {
             if let Some(file) = truths.iter().find(|text| !is_web(text)) {
                 bail!("`{file}` is no http:// or https:// address; only addresses can be several");

@@ -43,8 +43,14 @@ pub fn run(args: StartArgs) -> Result<ExitCode> {
 }
 
 async fn serve(args: StartArgs, mut ends: Ends) -> Result<ExitCode> {
-    let file = settings(&args)?;
-    let home = Home::load(&args.home)?;
+    let file = match settings(&args) {
+        Ok(file) => file,
+        Err(reason) => return Ok(mend_first(&format!("{reason:#}"))),
+    };
+    let home = match Home::load(&args.home) {
+        Ok(home) => home,
+        Err(reason) => return Ok(end_with(&reason.into())),
+    };
     let chain = home.genesis().chain_id.clone();
     let votes = home.is_in_genesis();
     // One secret for both networks; the gossip uses a digest of it.
@@ -148,6 +154,12 @@ async fn join(home: &Home, trust: &Path, peering: PeerConfig) -> Result<()> {
 fn end_with(reason: &NodeError) -> ExitCode {
     fail(&reason.to_string());
     ExitCode::from(reason.exit_code())
+}
+
+/// No new start would help: as [`NodeError::exit_code`] has it.
+fn mend_first(reason: &str) -> ExitCode {
+    fail(reason);
+    ExitCode::from(NodeError::MEND_FIRST)
 }
 
 /// An operator's doors are where the settings say, or nowhere: no other port is taken silently.

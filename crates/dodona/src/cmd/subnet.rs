@@ -4,7 +4,7 @@ mod begin;
 mod simulate;
 mod work;
 
-use std::{path::Path, sync::atomic::AtomicBool, thread::sleep, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::atomic::AtomicBool, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use dodona_client::{Client, ClientError, Http, Wallet};
@@ -96,7 +96,7 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             let receipt = send(&sign, |sender| {
                 pack(url::STAKE, &MsgStake { sender, hotkey, netuid: id, amount, limit_price })
             })?;
-            done(output, &receipt)
+            traded(output, &sign, &receipt)
         }
         SubnetCommand::Unstake { all: true, to_root, hotkey, sign, output, .. } => {
             let hotkey = address(&hotkey, sign.unlock.keys.as_deref())?;
@@ -113,7 +113,7 @@ pub fn run(command: SubnetCommand) -> Result<()> {
             let receipt = send(&sign, |sender| {
                 pack(url::UNSTAKE, &MsgUnstake { sender, hotkey, netuid, amount, limit_price })
             })?;
-            done(output, &receipt)
+            traded(output, &sign, &receipt)
         }
         SubnetCommand::Move { id, amount, hotkey, to, to_hotkey, sign, output } => {
             let amount = amount.map_or(Ok(String::new()), |text| units(&text))?;
@@ -475,6 +475,53 @@ fn done(output: Output, receipt: &TxReceipt) -> Result<()> {
             let words: Vec<String> =
                 event.attributes.iter().map(|a| format!("{} {}", a.key, a.value)).collect();
             out.push_str(&format!("{}: {}\n", event.kind, words.join(", ")));
+        }
+        out
+    })
+}
+
+/// What became of an order at the end of its block; at the root there is nothing to trade.
+fn traded(output: Output, sign: &SignArgs, receipt: &TxReceipt) -> Result<()> {
+    let Ok(coldkey) = attribute(receipt, "stake_ordered", "coldkey")
+        .or_else(|_| attribute(receipt, "unstake_ordered", "coldkey"))
+    else {
+        return done(output, receipt);
+    };
+    let block = Http::new(&sign.node.node).page(&format!("/dodona/v1/blocks/{}", receipt.height))?;
+    let none = Vec::new();
+    let trades: Vec<BTreeMap<&str, &str>> = block["events"]
+        .as_array()
+        .unwrap_or(&none)
+        .iter()
+        .filter(|event| event["kind"] == "subnet_trade")
+        .map(|event| {
+            let attributes = event["attributes"].as_array().unwrap_or(&none).iter();
+            attributes.filter_map(|a| Some((a["key"].as_str()?, a["value"].as_str()?))).collect()
+        })
+        .filter(|trade: &BTreeMap<_, _>| trade.get("coldkey") == Some(&coldkey))
+        .collect();
+    let mut whole_story = json!(receipt);
+    whole_story["trades"] = json!(trades);
+    show(output, &whole_story, || {
+        let mut out = String::new();
+        for trade in &trades {
+            let number = |key: &str| whole(trade.get(key).copied().unwrap_or_default());
+            let (paid, received, returned) = (number("paid"), number("received"), number("returned"));
+            let of = trade.get("netuid").copied().unwrap_or_default();
+            let filled = trade.get("paid").is_some_and(|paid| *paid != "0");
+            let is_sale = trade.get("side") == Some(&"sold");
+            out.push_str(&match (filled, is_sale) {
+                (false, true) => format!("nothing was sold at this limit: {returned} of the token of subnet {of} stay staked\n"),
+                (false, false) => format!("nothing was bought at this limit: {returned} ALLO came back\n"),
+                (true, true) => format!("sold {paid} of the token of subnet {of} for {received} ALLO before the fee; {returned} stay staked\n"),
+                (true, false) => format!("bought {received} of the token of subnet {of} for {paid} ALLO after the fee; {returned} ALLO came back\n"),
+            });
+        }
+        if trades.is_empty() {
+            out.push_str(&format!(
+                "ordered in block {}; `dodona subnet holdings` shows what is held\n",
+                receipt.height
+            ));
         }
         out
     })

@@ -231,8 +231,7 @@ fn where_reputers_bring_losses_they_are_computed_from_the_truth_for_everything_p
 
     // The last scored epoch has forecasters, and the network's loss is what the reputer computed.
     let client = dodona_client::Client::new(dodona_client::Http::new(node));
-    let scored =
-        client.epochs(3, 0, 0).unwrap().epochs.into_iter().filter(|e| e.state == "scored").next_back();
+    let scored = client.epochs(3, 0, 0).unwrap().epochs.into_iter().rfind(|e| e.state == "scored");
     let epoch = scored.unwrap();
     assert!(epoch.parts.iter().any(|part| part.forecaster), "a forecaster was heard");
     let error = epoch.combined - (10.5 + (epoch.epoch % 2) as f64);
@@ -275,7 +274,7 @@ fn what_came_true_in_one_topic_can_be_the_truth_of_another() {
     assert!(scored.len() >= 2);
     for epoch in scored {
         let due = |e: &&dodona_proto::topics::QueryEpochResponse| e.truth_first <= epoch.truth_first;
-        let theirs = theirs.iter().filter(|e| e.state == "scored").filter(due).next_back().unwrap();
+        let theirs = theirs.iter().filter(|e| e.state == "scored").rfind(due).unwrap();
         assert_eq!(epoch.truth, theirs.truth, "epoch {}", epoch.epoch);
     }
     let itself = ["reputer", "run", "--topic", "3", "--truth", "topic:x", "--dir", &own, "--node", node];

@@ -92,7 +92,7 @@ fn lines_are_json_objects_where_that_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["start", "--home", dir.path().to_str().unwrap(), "--log-format", "json"];
     let (code, _, err) = run(&args);
-    assert_eq!(code, 1);
+    assert_eq!(code, 78);
     let lines: Vec<Value> = err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = lines.last().unwrap();
     assert_eq!(last["level"], "ERROR", "{err}");

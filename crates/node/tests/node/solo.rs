@@ -10,7 +10,7 @@ use dodona_client::{Client, Wallet};
 use dodona_consensus::{
     Block, Certificate, Header, PublicKey, SigningKey, Validator, ValidatorSet, verify_certificate,
 };
-use dodona_node::{Clock, Gate, Height, Home, Node, NodeConfig, Pace};
+use dodona_node::{Clock, Gate, Height, Home, Node, NodeConfig, NodeError, Pace};
 use dodona_proto::{ALLO, sign::AccountKey, tx};
 use dodona_store::RecordTable;
 
@@ -394,5 +394,28 @@ async fn published_clients_learn_what_gas_costs_and_how_many_tokens_come_into_be
     let inflation: mint::QueryServiceInflationResponse =
         ask(rpc, &minting("Inflation"), &mint::QueryServiceInflationRequest {});
     assert_eq!(inflation.inflation, b"0", "without stake the schedule hands out nothing");
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_whose_genesis_was_changed_is_refused_and_the_right_one_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Gate::new();
+    let node = start(dir.path(), gate.clone()).await;
+    block(&node, &gate).await;
+    node.stop().await.unwrap();
+    let path = dir.path().join("genesis.json");
+    let right = std::fs::read(&path).unwrap();
+    std::fs::write(&path, Genesis { time_ms: 2_000, ..genesis() }.to_json()).unwrap();
+    let again = |gate: &Gate| {
+        let home = Home::load(dir.path()).unwrap();
+        Node::start(NodeConfig::quiet(home, Clock::Steps(1_000), Pace::OnDemand(gate.clone())))
+    };
+    let refused = again(&gate).await.err().unwrap();
+    assert!(refused.to_string().contains("another genesis.json"), "{refused}");
+    assert_eq!(refused.exit_code(), NodeError::MEND_FIRST);
+    std::fs::write(&path, right).unwrap();
+    let node = again(&gate).await.unwrap();
+    assert_eq!(block(&node, &gate).await, 2);
     node.stop().await.unwrap();
 }

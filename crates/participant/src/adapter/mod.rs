@@ -75,8 +75,8 @@ pub enum AdapterError {
     Model(String),
     #[error("{0} is no finite number: look for a division by zero or missing data")]
     NotFinite(String),
-    #[error("it failed {failures} times in a row and rests for {rest:?} before it is started again")]
-    Resting { failures: u32, rest: Duration },
+    #[error("{cause}; it failed {failures} times in a row and is started again in {} s", rest.as_secs() + 1)]
+    Resting { failures: u32, rest: Duration, cause: String },
     #[error("the endpoint: {0}")]
     Http(String),
     #[error("no built-in model is called `{name}`; there are: {known}")]
@@ -121,7 +121,22 @@ pub fn callee(text: &str, python: &str, limits: Limits) -> Result<Box<dyn Callee
     if path.extension().is_some_and(|end| end == "py") {
         return Ok(Box::new(Python::new(python, &path, limits)?));
     }
-    Ok(Box::new(Process::new(text, Vec::new(), limits)))
+    Ok(Box::new(program(text, limits)?))
+}
+
+/// A program of one's own; one that is named by its path must be there.
+fn program(text: &str, limits: Limits) -> Result<Process, AdapterError> {
+    let missing = |cause| AdapterError::Start { program: text.to_string(), cause };
+    if text.is_empty() {
+        return Err(missing(std::io::ErrorKind::NotFound.into()));
+    }
+    if text.contains('/') {
+        let found = std::fs::metadata(text).map_err(missing)?;
+        if found.is_dir() {
+            return Err(missing(std::io::ErrorKind::IsADirectory.into()));
+        }
+    }
+    Ok(Process::new(text, Vec::new(), limits))
 }
 
 /// Where a model's own words go, a line at a time.
@@ -177,7 +192,7 @@ pub fn open(
     if path.extension().is_some_and(|end| end == "onnx") {
         return Ok(Box::new(Onnx::new(&path)?));
     }
-    Ok(Box::new(Process::new(text, Vec::new(), limits)))
+    Ok(Box::new(program(text, limits)?))
 }
 
 /// A finite number, or the error that names it.

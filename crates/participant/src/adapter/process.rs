@@ -51,6 +51,8 @@ pub struct Process {
     limits: Limits,
     running: Option<Running>,
     failures: u32,
+    /// The newest of them.
+    cause: String,
     rest_until: Option<Instant>,
 }
 
@@ -79,6 +81,7 @@ impl Process {
             limits,
             running: None,
             failures: 0,
+            cause: String::new(),
             rest_until: None,
         }
     }
@@ -89,7 +92,9 @@ impl Process {
         command
             .args([
                 "-c",
-                "ulimit -v \"$0\"; exec \"$@\"",
+                "ulimit -v \"$1\"; shift; exec \"$@\"",
+                // What the shell calls itself when it complains.
+                "model",
                 &(self.limits.memory >> 10).to_string(),
                 &self.program,
             ])
@@ -137,7 +142,8 @@ impl Process {
         let left =
             self.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if left > SHORT_REST {
-            return Err(AdapterError::Resting { failures: self.failures, rest: left });
+            let (failures, cause) = (self.failures, self.cause.clone());
+            return Err(AdapterError::Resting { failures, rest: left, cause });
         }
         thread::sleep(left);
         Ok(())
@@ -168,6 +174,7 @@ impl Process {
             Err(error) => {
                 let rest = FIRST_REST.saturating_mul(1 << self.failures.min(16)).min(LONGEST_REST);
                 self.failures += 1;
+                self.cause = error.to_string();
                 self.rest_until = Some(Instant::now() + rest);
                 Err(error)
             }

@@ -10,6 +10,9 @@ const RECENT: usize = 200;
 const ENOUGH: usize = 10;
 /// How many times the width of the recent truths an answer may lie outside of them.
 const WIDTHS: f64 = 3.0;
+/// How many times smaller or larger than all recent truths an answer may be, where those have one sign: units differ by
+/// a thousand or a million.
+const FACTOR: f64 = 5.0;
 /// So many equal answers in a row, while the truth moved, are a model that does not look.
 const EQUAL: usize = 20;
 
@@ -59,7 +62,10 @@ impl Preflight {
         let high = recent.iter().map(|p| p.value).fold(f64::NEG_INFINITY, f64::max);
         // A truth that stood still says nothing about how far it may go.
         let width = (high - low).max(low.abs().max(high.abs()) * 0.1);
-        if answer < low - WIDTHS * width || answer > high + WIDTHS * width {
+        let (least, most) = (low.abs().min(high.abs()), low.abs().max(high.abs()));
+        let is_small = low * high > 0.0 && answer.abs() < least / FACTOR;
+        let is_large = answer.abs() > most * FACTOR && most > 0.0;
+        if answer < low - WIDTHS * width || answer > high + WIDTHS * width || is_small || is_large {
             return Err(Doubt::Far { answer, low, high, unit: unit.to_string() });
         }
         let newest = &history[history.len().saturating_sub(EQUAL)..];
@@ -87,6 +93,17 @@ mod tests {
             assert!(matches!(check(far), Err(Doubt::Far { .. })), "{far}");
         }
         assert!(matches!(check(f64::NAN), Err(Doubt::NotFinite { .. })));
+        // Truths that move far: a thousandth of them is still another unit.
+        let wide: Vec<Point> =
+            (0..300).map(|i| Point { time: i, value: 22_000.0 + 330.0 * (i % 48) as f64 }).collect();
+        for (answer, fine) in
+            [(30.0, false), (5.0, false), (15_000.0, true), (60_000.0, true), (-25_000.0, false)]
+        {
+            assert_eq!(Preflight::default().check(answer, &wide, "MW").is_ok(), fine, "{answer}");
+        }
+        // Where the truth has both signs or comes near zero, small answers are answers.
+        let around: Vec<Point> = (0..300).map(|i| Point { time: i, value: (i % 48) as f64 - 20.0 }).collect();
+        assert_eq!(Preflight::default().check(0.001, &around, "K"), Ok(()));
         assert_eq!(Preflight::default().check(0.0, &known[..9], "MW"), Ok(()), "too little is known");
         let mut same = Preflight::default();
         let outcomes: Vec<bool> = (0..25).map(|_| same.check(30_100.0, &known, "MW").is_ok()).collect();

@@ -14,6 +14,8 @@ use super::{Happened, MAX_BODY, MAX_SOURCES, Question, Raw, Truth, TruthError, T
 /// Shortest and longest pause after a failed round.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
+/// What an address may hold in braces.
+const PLACES: [&str; 6] = ["{topic}", "{epoch}", "{nonce}", "{asked}", "{due}", "{time}"];
 /// Characters of what a source said that are shown.
 const SHOWN: usize = 120;
 
@@ -64,6 +66,12 @@ impl Feed {
         }
         if !(0.0..1.0).contains(&rules.tolerance) {
             return wrong(format!("a tolerance of {} is not in [0, 1)", rules.tolerance));
+        }
+        for source in &sources {
+            let bare = PLACES.iter().fold(source.url.clone(), |url, place| url.replace(place, ""));
+            if bare.contains(['{', '}']) {
+                return wrong(format!("`{}`: in braces there may be {}", source.url, PLACES.join(", ")));
+            }
         }
         let name = sources.iter().map(|source| source.url.as_str()).collect::<Vec<_>>().join(", ");
         Ok(Self { name, sources, agent: agent(rules.timeout), rules, failed: None })

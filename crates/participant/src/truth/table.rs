@@ -50,6 +50,14 @@ impl Table {
         Self { name: path.display().to_string(), path: path.to_path_buf(), horizon, read: None }
     }
 
+    /// Reads the file as it is now, which must be a table.
+    ///
+    /// # Errors
+    /// [`TruthError::Source`]: what is wrong with it.
+    pub fn look(&mut self) -> Result<(), TruthError> {
+        self.refresh()
+    }
+
     fn refuse(&self, cause: String) -> TruthError {
         TruthError::Source { source_name: self.name.clone(), cause }
     }
