@@ -5,11 +5,14 @@ set -eu
 cd "$(dirname "$0")"
 dodona=${DODONA:-dodona}
 home=$(mktemp -d)
+net=
 pids=
 end() {
     trap - EXIT INT TERM
-    # Those that this script started, and nobody else.
+    # Those that this script started, and nobody else. Who uses the chain ends before it.
     for pid in $pids; do kill "$pid" 2>/dev/null || true; done
+    for pid in $pids; do wait "$pid" 2>/dev/null || true; done
+    [ -z "$net" ] || kill "$net" 2>/dev/null || true
     wait
     rm -rf "$home"
 }
@@ -19,9 +22,9 @@ trap 'exit 130' INT TERM
 # An epoch of the topic a second, after some that were replayed.
 "$dodona" demo --replay 300 --rest-port 0 --grpc-port 0 --rpc-port 0 --dashboard-port 0 --metrics-port 0 \
     >"$home/out" 2>"$home/log" &
-pids=$!
+net=$!
 until grep -q '^epoch ' "$home/log"; do
-    kill -0 "$pids" 2>/dev/null || { cat "$home/log" >&2; exit 1; }
+    kill -0 "$net" 2>/dev/null || { cat "$home/log" >&2; exit 1; }
     sleep 0.2
 done
 DODONA_NODE=$(sed -n 's,^REST \(http://[^/]*\)/.*,\1,p' "$home/log")

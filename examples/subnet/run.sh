@@ -4,11 +4,14 @@ set -eu
 cd "$(dirname "$0")"
 dodona=${DODONA:-dodona}
 home=$(mktemp -d)
+net=
 pids=
 end() {
     trap - EXIT INT TERM
-    # Those that this script started, and nobody else.
+    # Those that this script started, and nobody else. Who uses the chain ends before it.
     for pid in $pids; do kill "$pid" 2>/dev/null || true; done
+    for pid in $pids; do wait "$pid" 2>/dev/null || true; done
+    [ -z "$net" ] || kill "$net" 2>/dev/null || true
     wait
     rm -rf "$home"
 }
@@ -17,7 +20,6 @@ trap 'exit 130' INT TERM
 
 "$dodona" localnet --validators 1 --block-time 200ms --home "$home/net" --output json >"$home/net.json" 2>"$home/log" &
 net=$!
-pids=$net
 until [ -s "$home/net.json" ]; do
     kill -0 "$net" 2>/dev/null || { cat "$home/log" >&2; exit 1; }
     sleep 0.2

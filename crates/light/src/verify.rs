@@ -145,6 +145,11 @@ fn check(document: &[u8], trust: &[u8], policy: Policy, steps: &mut Steps) -> Re
     Ok((proof, inference, state_age, answer_age))
 }
 
+/// The word for so many of them.
+fn validators(count: usize) -> &'static str {
+    if count == 1 { "validator" } else { "validators" }
+}
+
 /// Whether who signed for this trust can still be punished for signing another chain.
 fn fresh(trust: &Trust, now_ms: Option<u64>) -> Result<String, String> {
     let whose = match trust.height {
@@ -152,7 +157,7 @@ fn fresh(trust: &Trust, now_ms: Option<u64>) -> Result<String, String> {
         height => format!("block {height}"),
     };
     let members = trust.validators.validators().len();
-    let what = format!("{whose}, {members} validators");
+    let what = format!("{whose}, {members} {}", validators(members));
     let Some(now) = now_ms else { return Ok(format!("{what}; its age is not checked: no clock")) };
     if trust.time_ms > now.saturating_add(MAX_DRIFT_MS) {
         let ahead = span(trust.time_ms - now);
@@ -163,7 +168,8 @@ fn fresh(trust: &Trust, now_ms: Option<u64>) -> Result<String, String> {
     let age = now.saturating_sub(trust.time_ms);
     if age > trust.period_ms() {
         return Err(format!(
-            "{what}: it is {} old and was good for {}; export a new one from a node you believe",
+            "{what}: it is {} old and was good for {}; export a new one from a node you believe; a chain whose time \
+             is not the world's, as a demo's, is verified without a clock (`--no-clock`)",
             span(age),
             span(trust.period_ms())
         ));
@@ -203,7 +209,11 @@ fn decided(block: &LightBlock) -> Result<((), String), String> {
     let (power, total) = (block.power_of(set), set.total());
     Ok((
         (),
-        format!("block {}: {signers} of {all} validators signed, power {power} of {total}", header.height),
+        format!(
+            "block {}: {signers} of {all} {} signed, power {power} of {total}",
+            header.height,
+            validators(all)
+        ),
     ))
 }
 

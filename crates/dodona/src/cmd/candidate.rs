@@ -292,11 +292,13 @@ pub fn contribution(report: &Report) -> String {
         (_, true) => "the network is WORSE with you",
         _ => "whether the network is better with you cannot be told from these epochs",
     };
+    // A fall below zero is a rise; 0 - x and not -x, which would show a zero as -0.
+    let (moves, by, low, high) = match band.value < 0.0 {
+        true => ("rises", 0.0 - band.value, 0.0 - band.high, 0.0 - band.low),
+        false => ("falls", band.value, band.low, band.high),
+    };
     format!(
-        "{sure}: its loss falls by {:.2} % (90 %: {:.2} to {:.2}), and it is better in {:.0} % of the epochs",
-        band.value,
-        band.low,
-        band.high,
+        "{sure}: its loss {moves} by {by:.2} % (90 %: {low:.2} to {high:.2}), and it is better in {:.0} % of the epochs",
         100.0 * report.protocol.better_with
     )
 }

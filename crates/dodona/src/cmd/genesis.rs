@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
-use dodona_chain::{Genesis, GenesisAccount, Params};
+use dodona_chain::{Genesis, GenesisAccount, GenesisError, Params};
 use dodona_consensus::SigningKey;
 use dodona_node::{
     declaration::Declaration,
@@ -46,6 +46,12 @@ pub fn run(command: GenesisCommand) -> Result<()> {
             };
             if dev {
                 genesis.params = dodona_sim::world::dev_params();
+            }
+            match Genesis::from_json(genesis.to_json().as_bytes()) {
+                // Validators come later; everything else is as it must be.
+                Err(GenesisError::Field { field, .. }) if field == "validators" => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
             }
             refuse_existing(&out)?;
             fs::write(&out, genesis.to_json()).with_context(|| format!("cannot write {}", out.display()))?;

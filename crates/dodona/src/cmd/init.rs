@@ -15,6 +15,8 @@ use crate::{
 };
 
 pub fn run(args: InitArgs) -> Result<()> {
+    let config = args.home.join(CONFIG_FILE);
+    let kept = config.exists();
     let mut file = NodeFile::read(&args.home)?;
     if let Some(name) = args.moniker {
         file.moniker = Moniker::try_from(name).map_err(anyhow::Error::msg)?;
@@ -24,8 +26,7 @@ pub fn run(args: InitArgs) -> Result<()> {
         OsRng.fill_bytes(&mut bytes);
         bytes
     })?;
-    let config = args.home.join(CONFIG_FILE);
-    if !config.exists() {
+    if !kept {
         write_private(&config, file.to_toml().as_bytes())?;
     }
     let peer = made.peer();
@@ -37,9 +38,16 @@ pub fn run(args: InitArgs) -> Result<()> {
             json!({ "home": home.to_string(), "public_key": public_key, "peer": peer, "operator": operator });
         return print(&format!("{shown}\n"));
     }
+    let names = format!(
+        "home        {home}\nvalidator   {public_key}\npeer        {peer}\noperator    {operator}\n\n"
+    );
+    if kept {
+        return print(&format!(
+            "{names}{home} is a home already, kept as it is; the moniker is in {CONFIG_FILE}\n"
+        ));
+    }
     print(&format!(
-        "home        {home}\nvalidator   {public_key}\npeer        {peer}\noperator    {operator}\n\n\
-         {CONFIG_FILE} holds the settings. {OPERATOR_KEY} is the operator's account: keep it elsewhere, the node does not\n\
+        "{names}{CONFIG_FILE} holds the settings. {OPERATOR_KEY} is the operator's account: keep it elsewhere, the node does not\n\
          need it. Next: put the chain's genesis.json into the home and `dodona start --home {home}`; for a new chain,\n\
          `dodona genesis new` and `dodona genesis add-validator --home {home}`.\n"
     ))

@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use dodona_client::keys::{Card, KeyStore, MIN_PASSPHRASE, Phrase, Secret, path};
-use dodona_proto::sign::AccountKey;
+use dodona_proto::{Address, sign::AccountKey};
 use zeroize::Zeroizing;
 
-use super::run::tell;
+use super::{net, run::tell};
 use crate::{
     cli::{KeysCommand, Output, UnlockArgs},
     output::print,
@@ -130,6 +130,21 @@ fn unlocked(name: &str, unlock: &UnlockArgs) -> Result<Secret> {
     Ok(keys.open(name, &passphrase(name, unlock)?)?)
 }
 
+/// An address as it is; or that of a key: `demo:NAME[:SEED]`, a file, or the name of an encrypted one, which is not
+/// opened.
+pub fn address(text: &str, dir: Option<&Path>) -> Result<Address> {
+    if let Ok(address) = text.parse::<Address>() {
+        return Ok(address);
+    }
+    if text.starts_with("demo:") || text.contains('/') || Path::new(text).exists() {
+        let none = UnlockArgs { keys: None, passphrase_file: None };
+        return Ok(net::key(text, &none)?.address());
+    }
+    let none = || format!("`{text}` is no address such as allo1…, and no key of `dodona keys list`");
+    let card = store(dir)?.card(text).with_context(none)?;
+    card.address.parse::<Address>().with_context(none)
+}
+
 /// The folder that was named, or the one of this user.
 pub fn store(dir: Option<&Path>) -> Result<KeyStore> {
     Ok(KeyStore::new(&own_folder(dir, "keys")?))
@@ -159,7 +174,7 @@ fn show_words(name: &str, phrase: &Phrase) {
     let mut screen = io::stderr();
     if !screen.is_terminal() {
         tell(&format!(
-            "its 24 words are in the encrypted file: `dodona keys export {name} --words` writes them down"
+            "its 24 words are in the encrypted file: `dodona keys export {name} --words --out FILE` writes them down"
         ));
         return;
     }

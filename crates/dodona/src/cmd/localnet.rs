@@ -4,6 +4,8 @@
 use std::{
     io::IsTerminal,
     net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
@@ -73,7 +75,7 @@ async fn serve(args: &LocalnetArgs, members: &mut [Member], turn: Turn, mut ends
     while members.iter().any(|m| m.height().is_none_or(|h| h == 0)) {
         for member in members.iter_mut() {
             if let Some(status) = member.ended() {
-                bail!("{} ended before its first block ({status}): {}", member.name, member.last_words());
+                bail!("{} ended before its first block ({status}){}", member.name, why(member, status));
             }
         }
         if started.elapsed() > PATIENCE {
@@ -96,7 +98,13 @@ async fn serve(args: &LocalnetArgs, members: &mut [Member], turn: Turn, mut ends
         }
         for member in members.iter_mut() {
             if let Some(status) = member.ended() {
-                tell(&format!("{} has ended ({status}): {}", member.name, member.last_words()));
+                tell(&format!(
+                    "{} has ended ({status}){}; a chain needs more than two thirds of the power to go on: \
+                     `dodona start --home {}` brings it back",
+                    member.name,
+                    why(member, status),
+                    member.home.display()
+                ));
             }
         }
         if members.iter().all(|m| m.pid().is_none()) {
@@ -110,6 +118,11 @@ async fn serve(args: &LocalnetArgs, members: &mut [Member], turn: Turn, mut ends
         eprintln!();
     }
     Ok(())
+}
+
+/// What a node said when it ended by itself; one that was killed had no time to say why.
+fn why(member: &Member, status: ExitStatus) -> String {
+    if status.signal().is_some() { String::new() } else { format!(": {}", member.last_words()) }
 }
 
 fn greet(args: &LocalnetArgs, members: &[Member]) -> Result<()> {

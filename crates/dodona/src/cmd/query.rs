@@ -46,9 +46,11 @@ fn inference(args: InferenceArgs) -> Result<()> {
 
 /// One line for each label.
 pub fn values(inference: &Inference) -> String {
+    // With several labels it is how far the members disagree, which need not contain the value.
+    let band = if inference.values.len() > 1 { "members" } else { "95 %" };
     let line = |label: &dodona_light::Label| {
         let [low, _, _, _, high] = label.interval;
-        format!("  {:<20}{}  (95 %: {low} to {high})\n", label.label, label.value)
+        format!("  {:<20}{}  ({band}: {low} to {high})\n", label.label, label.value)
     };
     inference.values.iter().map(line).collect()
 }

@@ -34,7 +34,7 @@ use super::{
     run::tell,
 };
 use crate::{
-    cli::{Output, RootClaimKind, SealedArgs, SignArgs, SubnetCommand, UnlockArgs},
+    cli::{Output, RootClaimKind, SealedArgs, SignArgs, SubnetCommand},
     output::print,
 };
 
@@ -535,16 +535,7 @@ fn attribute<'a>(receipt: &'a TxReceipt, kind: &str, key: &str) -> Result<&'a st
 
 /// An address, or that of a key, told without its passphrase.
 fn address(text: &str, keys: Option<&Path>) -> Result<String> {
-    if text.parse::<Address>().is_ok() {
-        return Ok(text.to_string());
-    }
-    if text.starts_with("demo:") || text.contains('/') || Path::new(text).exists() {
-        let none = UnlockArgs { keys: None, passphrase_file: None };
-        return Ok(net::key(text, &none)?.address().to_string());
-    }
-    let card = keys::store(keys)?.card(text);
-    let hint = || format!("`{text}` is no address and no key of `dodona keys list`");
-    Ok(card.with_context(hint)?.address)
+    Ok(keys::address(text, keys)?.to_string())
 }
 
 fn limit(max_cost: Option<String>) -> Result<String> {

@@ -16,7 +16,10 @@ use dodona_proto::{
 use prost_types::Any;
 use serde_json::{Value, json};
 
-use super::net::{self, allo, amount};
+use super::{
+    keys,
+    net::{self, allo, amount},
+};
 use crate::{
     cli::{AccountArgs, Output, SendArgs, StakeCommand, TopicStakeArgs, TxArgs},
     output::print,
@@ -84,10 +87,7 @@ impl<'a> Desk<'a> {
 }
 
 pub fn account(args: AccountArgs) -> Result<()> {
-    let address: Address = args
-        .who
-        .parse()
-        .with_context(|| format!("`{}` is no address; write one such as allo1…", args.who))?;
+    let address = keys::address(&args.who, None)?;
     let found = net::client(&args.node).account(address.to_string())?;
     let balance: u128 = found.balance.parse().unwrap_or(0);
     print(&match args.output {

@@ -58,9 +58,30 @@ fn lint_names_every_refused_field_and_what_an_accepted_topic_costs() {
         found["refusals"].as_array().unwrap().iter().map(|r| r["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["epoch_length", "truth_lag", "power rule settings", "max_forecasters"]);
 
+    // An epoch and a window longer than a month: each is told once, and what follows is told too.
+    let long = TOPIC
+        .replace("epoch_length = 5", "epoch_length = 900000")
+        .replace("worker_window = 2", "worker_window = 900000")
+        .replace("truth_lag = 7", "truth_lag = 900000")
+        .replace("[plan]", "[rule]\nkappa = 1\n[plan]");
+    fs::write(&path, long).unwrap();
+    let out = fails(&["topic", "lint", file, "--output", "json"], &["refuse"]);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let fields: Vec<&str> =
+        found["refusals"].as_array().unwrap().iter().map(|r| r["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["epoch_length", "worker_window", "power rule settings"]);
+
+    fs::write(&path, TOPIC.replace("title =", "rule = \"powr\"\ntitle =")).unwrap();
+    fails(&["topic", "lint", file], &["a section, such as [rule] with name = \"power\""]);
+
     fs::write(&path, TOPIC.replace("unit =", "units =")).unwrap();
     fails(&["topic", "lint", file], &["units", "expected one of"]);
     fails(&["topic", "lint", "nowhere.toml"], &["cannot read nowhere.toml"]);
+
+    for example in include_str!("../../../../docs/topic-file.md").split("```toml\n").skip(1) {
+        fs::write(&path, example.split("```").next().unwrap()).unwrap();
+        done(&["topic", "lint", file]);
+    }
 }
 
 #[test]

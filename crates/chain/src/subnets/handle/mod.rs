@@ -72,10 +72,9 @@ fn key(field: &'static str, text: &str) -> Result<Key, SubnetError> {
 /// uallo as text, as base units; the rest stays with its owner.
 fn tokens(field: &'static str, text: &str) -> Result<u64, SubnetError> {
     let wrong = || {
-        value(
-            field,
-            format!("`{}`; send a positive integer number of uallo, at least {UNIT}", printable(text)),
-        )
+        let most = (u128::from(u64::MAX) + 1) * UNIT - 1;
+        let cause = "send a positive integer number of uallo";
+        value(field, format!("`{}`; {cause}, at least {UNIT} and at most {most}", printable(text)))
     };
     let amount = parse_amount(text).map(|amount| amount / UNIT).filter(|amount| *amount > 0);
     amount.and_then(|amount| u64::try_from(amount).ok()).ok_or_else(wrong)

@@ -75,13 +75,19 @@ fn own(client: &Client<Http>, netuid: u32, hotkey: Address) -> Result<Neuron> {
 }
 
 pub fn mine(args: &MineArgs) -> Result<()> {
+    let announce = announced(args)?;
+    if unreachable(announce.ip()) {
+        bail!(
+            "nobody else can reach {announce}, and the chain refuses it: name an address of this machine with \
+             --announce IP:PORT"
+        );
+    }
     let key = net::key(&args.sign.key, &args.sign.unlock)?;
     let client = net::client(&args.sign.node);
     let ended = raised()?;
     net::fund(&args.sign.node.node, &client, key.address(), &ended)?;
     let me = own(&client, args.id, key.address())?;
     let program = adapter::callee(&args.miner, &args.program.python, limits(&args.program, &args.miner))?;
-    let announce = announced(args)?;
     let place = Place { chain: client.status()?.chain_id, netuid: args.id, miner: key.address() };
     let endpoint = Endpoint::new(Miner {
         place,
@@ -113,6 +119,15 @@ pub fn mine(args: &MineArgs) -> Result<()> {
         }
     }
     outcome
+}
+
+/// What the chain refuses in `MsgServe`.
+fn unreachable(ip: IpAddr) -> bool {
+    let everybody = match ip {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => u128::from(v6) == u128::MAX,
+    };
+    ip.is_loopback() || everybody
 }
 
 /// Where the miner says it is.

@@ -44,7 +44,7 @@ pub struct TopicFile {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section, such as [schedule] with epoch_length = 5")]
 struct Schedule {
     epoch_length: u64,
     worker_window: u64,
@@ -56,7 +56,7 @@ struct Schedule {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [answer] with kind = \"regression\"")]
 struct Answer {
     /// regression or classification.
     kind: Kind,
@@ -80,7 +80,7 @@ enum Kind {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [rule] with name = \"power\"")]
 struct Rule {
     name: RuleName,
     kappa: u32,
@@ -107,7 +107,7 @@ enum RuleName {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [loss] with name = \"squared\"")]
 struct Loss {
     name: LossName,
     /// How reputers who bring losses compute them, in words.
@@ -133,7 +133,7 @@ enum LossName {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [truth] with mode = \"truth\"")]
 struct Truth {
     mode: Mode,
 }
@@ -147,7 +147,7 @@ enum Mode {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [pay] with payout = \"gains\"")]
 struct Pay {
     payout: Option<Payout>,
 }
@@ -160,7 +160,7 @@ enum Payout {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [hearing] with max_inferers = 32")]
 struct Hearing {
     merit_alpha: Option<Number>,
     inferer_quantile: Option<Number>,
@@ -172,7 +172,7 @@ struct Hearing {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [access] with worker_list = true")]
 struct Access {
     worker_list: bool,
     reputer_list: bool,
@@ -180,7 +180,7 @@ struct Access {
 
 /// What the creator expects: makes lint's arithmetic concrete.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a section, such as [plan] with funding = \"10\"")]
 pub struct Plan {
     /// ALLO its reputers will stake.
     pub stake: String,

@@ -66,16 +66,20 @@ pub struct Facts {
 
 /// Checks a description against parameters.
 pub fn lint(spec: &TopicSpec, params: &Params, plan: &Plan) -> Result<Lint> {
-    let mut refusals = Vec::new();
+    let mut refusals: Vec<Refusal> = Vec::new();
     let mut trial = spec.clone();
     // The chain stops at the first refusal: mend that field and ask again, until it has nothing to say.
     let checked = loop {
         match check_spec(Some(&trial), params) {
             Ok(checked) => break Some(checked),
             Err(error) => {
-                let field = field_of(&error);
-                refusals.push(Refusal { field: field.to_string(), cause: cause_of(&error) });
-                if refusals.len() == MOST || !mend(&mut trial, field) {
+                let (field, cause) = (field_of(&error), cause_of(&error));
+                // Mended in vain: nothing that follows would be new.
+                if refusals.iter().any(|told| told.field == field && told.cause == cause) {
+                    break None;
+                }
+                refusals.push(Refusal { field: field.to_string(), cause });
+                if refusals.len() == MOST || !mend(&mut trial, field, params) {
                     break None;
                 }
             }
@@ -105,7 +109,7 @@ fn cause_of(error: &TopicError) -> String {
 }
 
 /// Puts an acceptable value into a refused field; false when the field is not known here.
-fn mend(spec: &mut TopicSpec, field: &str) -> bool {
+fn mend(spec: &mut TopicSpec, field: &str, params: &Params) -> bool {
     let fine = TopicSpec { title: "title".into(), ..TopicSpec::default() };
     match field {
         "title" => spec.title = fine.title,
@@ -122,10 +126,16 @@ fn mend(spec: &mut TopicSpec, field: &str) -> bool {
         }
         "truth_mode" => spec.truth_mode = fine.truth_mode,
         "payout" => spec.payout = fine.payout,
-        "epoch_length" => spec.epoch_length = spec.worker_window.clamp(1, 1_000_000),
+        "epoch_length" => {
+            let (least, most) = (params.min_epoch_length.max(1), params.blocks_per_month);
+            spec.epoch_length = spec.worker_window.min(most).max(least);
+        }
         "worker_window" => (spec.worker_window, spec.reveal_window) = (1, 0),
         "reveal_window" => spec.reveal_window = 0,
-        "truth_lag" => spec.truth_lag = spec.worker_window.max(1),
+        // It may be both windows together that are too long; a truth_window of 0 is still to be refused.
+        "truth_lag" => {
+            (spec.truth_lag, spec.truth_window) = (spec.worker_window.max(1), spec.truth_window.min(1));
+        }
         "truth_window" => spec.truth_window = 1,
         "alpha" | "cap" | "clamp" | "gain" | "kappa" | "power rule settings" => {
             (spec.kappa, spec.log_pool) = (0, false);
