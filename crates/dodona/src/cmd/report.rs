@@ -8,7 +8,7 @@ use dodona_participant::{
     truth::{Happened, MAX_BODY, Yardstick, count},
 };
 use dodona_proto::{
-    topics::{LabelValue, MsgReportLosses, MsgReportTruth, TruthMode},
+    topics::{LabelValue, MsgReportLosses, MsgReportTruth},
     tx::pack,
     url,
 };
@@ -24,13 +24,8 @@ use crate::{
 pub fn run(args: ReportArgs) -> Result<()> {
     let client = net::client(&args.sign.node);
     let spec = client.topic(args.topic)?.spec.unwrap_or_default();
-    let yardstick = match (spec.truth_mode(), args.loss.as_deref()) {
-        (TruthMode::Losses, loss) => {
-            Some(Yardstick::of(&spec, loss).with_context(|| format!("topic {}", args.topic))?)
-        }
-        (_, None) => None,
-        (_, Some(_)) => bail!("reputers of topic {} bring truths: it takes no --loss", args.topic),
-    };
+    let yardstick =
+        Yardstick::needed(&spec, args.loss.as_deref()).with_context(|| format!("topic {}", args.topic))?;
     let seen = client.windows(args.topic)?;
     let next = seen.height + 1;
     let window = seen.windows.iter().find(|w| w.epoch == args.epoch).with_context(|| {

@@ -9,8 +9,7 @@ use dodona_proto::{
     path,
     topics::{
         MsgAddStake, MsgOpenPayload, MsgRegister, MsgSealPayload, QueryEpochResponse, QueryInputsRequest,
-        QueryInputsResponse, QueryMemberRequest, QueryMemberResponse, Role, Rule, TopicSpec, TruthMode,
-        Window,
+        QueryInputsResponse, QueryMemberRequest, QueryMemberResponse, Role, Rule, TopicSpec, Window,
     },
     tx::{TxHash, pack},
     url,
@@ -200,17 +199,8 @@ impl Lane {
     ) -> Result<Self, RunError> {
         let spec = spec(client, &settings)?;
         let topic = settings.topic;
-        let yardstick = match (spec.truth_mode(), loss) {
-            (TruthMode::Losses, loss) => {
-                let found = Yardstick::of(&spec, loss);
-                Some(found.map_err(|error| RunError::Topic(format!("topic {topic}: {error}")))?)
-            }
-            (_, None) => None,
-            (_, Some(_)) => {
-                let why = format!("reputers of topic {topic} bring truths: the chain computes the losses");
-                return Err(RunError::Topic(why));
-            }
-        };
+        let yardstick = Yardstick::needed(&spec, loss)
+            .map_err(|error| RunError::Topic(format!("topic {topic}: {error}")))?;
         let voice = ReputerVoice::new(source, questions, yardstick, evidence, settings.preflight);
         Self::new(client, settings, spec, Box::new(voice))
     }

@@ -8,7 +8,7 @@ use dodona_mechanism::{
 };
 use dodona_proto::{
     emissions::v10::{LabeledValue, NetworkInferenceBundle},
-    topics::{self as wire, ForecasterLosses, MemberLoss, MsgReportLosses, TopicSpec},
+    topics::{self as wire, ForecasterLosses, MemberLoss, MsgReportLosses, TopicSpec, TruthMode},
 };
 
 use super::Happened;
@@ -26,6 +26,8 @@ pub enum LossError {
     Unknown(String),
     #[error("topic says of its loss only `{0}`: name the function with --loss; there are: {NAMES}")]
     Vague(String),
+    #[error("its reputers bring truths, and the chain computes the losses: no loss is to be named")]
+    BringsTruths,
     #[error("the truth has no number for label `{0}`")]
     NoTruth(String),
     #[error("this is no truth that the loss can judge: {0}")]
@@ -48,6 +50,18 @@ pub struct Yardstick {
 }
 
 impl Yardstick {
+    /// What the reputers of a topic have to compute; nothing where they bring truths.
+    ///
+    /// # Errors
+    /// Those of [`Yardstick::of`]; [`LossError::BringsTruths`]: a loss was named where none is computed.
+    pub fn needed(spec: &TopicSpec, wanted: Option<&str>) -> Result<Option<Self>, LossError> {
+        match (spec.truth_mode(), wanted) {
+            (TruthMode::Losses, wanted) => Self::of(spec, wanted).map(Some),
+            (_, None) => Ok(None),
+            (_, Some(_)) => Err(LossError::BringsTruths),
+        }
+    }
+
     /// The loss that is `wanted`, else the one the topic names: in words, if its creator used words, or as one of the
     /// chain's own.
     ///
