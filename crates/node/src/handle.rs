@@ -266,15 +266,6 @@ impl NodeHandle {
         self.app.state_at(at)
     }
 
-    /// Answers a question of `emissions.v10` or `v9` by its path; none if it is not known.
-    pub(crate) fn emissions(&self, method: &str, request: &[u8], at: u64) -> Option<Result<Vec<u8>, Status>> {
-        let read = match self.app.state_at(at) {
-            Ok(read) => read,
-            Err(error) => return Some(Err(error.into())),
-        };
-        dodona_chain::emissions::answer(&read, method, request).map(|answer| answer.map_err(Status::from))
-    }
-
     /// A watch on committed blocks.
     pub fn heads(&self) -> watch::Receiver<Head> {
         self.heads.clone()

@@ -97,11 +97,11 @@ fn serves(service: &str) -> bool {
 
 /// Answers a method such as `/emissions.v10.QueryService/GetTopic` from the state after block `at`; 0 is the newest.
 pub(crate) fn dispatch(node: &NodeHandle, method: &str, request: &[u8], at: u64) -> Result<Vec<u8>, Status> {
-    if method.starts_with("/emissions.") {
-        return node.emissions(method, request, at).unwrap_or_else(|| Err(Status::unimplemented(method)));
-    }
-    if method.starts_with("/dodona.") {
-        return Ok(node.query_at(method, request, at)?);
+    if method.starts_with("/dodona.") || method.starts_with("/emissions.") {
+        return node.query_at(method, request, at).map_err(|error| match error {
+            QueryError::Unknown(_) => Status::unimplemented(method),
+            other => other.into(),
+        });
     }
     cosmos::answer(node, method, request, at)
 }
